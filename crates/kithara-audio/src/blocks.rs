@@ -1,0 +1,47 @@
+//! Audio as a sequence of blocks.
+
+use kithara_decode::PcmChunk;
+
+use crate::{Audio, AudioError, PcmReader};
+
+/// How many frames a block holds, except the last before an end, an error or a seek.
+const BLOCK_FRAMES: usize = 4096;
+
+/// The rest of a title, block by block; see [`Audio::blocks`].
+#[derive(Debug)]
+pub struct Blocks<'a> {
+    audio: &'a mut Audio,
+    failed: bool,
+}
+
+impl<'a> Blocks<'a> {
+    pub(crate) fn new(audio: &'a mut Audio) -> Self {
+        Self { audio, failed: false }
+    }
+
+    fn block(&mut self) -> Result<Option<PcmChunk>, AudioError> {
+        let spec = self.audio.spec();
+        let mut pcm = self.audio.pool().get_owned();
+        pcm.resize(BLOCK_FRAMES * usize::from(spec.channels.get()), 0.0);
+        let samples = self.audio.read(&mut pcm)?;
+        pcm.truncate(samples);
+        // Where the read ended tells where it began, even if a seek landed meanwhile: one read never spans a jump.
+        let frames = (samples / usize::from(spec.channels.get())) as u64;
+        let frame = self.audio.frame().wrapping_sub(frames);
+        Ok((samples > 0).then_some(PcmChunk { pcm, spec, frame }))
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Result<PcmChunk, AudioError>;
+
+    /// Blocks until there is a block. After an error, `None`.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let block = self.block().transpose();
+        self.failed = matches!(block, Some(Err(_)));
+        block
+    }
+}

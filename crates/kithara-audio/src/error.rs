@@ -1,0 +1,74 @@
+//! Why no more audio can be read.
+
+use kithara_decode::{DecodeError, PcmSpec};
+use kithara_stream::StreamError;
+
+/// Why no more audio can be read. Cheap to clone: it is told again on every read until a seek.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AudioError {
+    /// The bytes could not be had.
+    #[error("the audio bytes cannot be had")]
+    Stream(#[source] StreamError),
+
+    /// The bytes could not be decoded.
+    #[error("the audio cannot be decoded")]
+    Decode(#[source] DecodeError),
+
+    /// A later part of the title has another sample rate or channel count; converting it is not supported.
+    #[error(
+        "the audio changes from {} Hz, {} channels to {} Hz, {} channels, which is not supported",
+        from.sample_rate, from.channels, to.sample_rate, to.channels
+    )]
+    SpecChanged {
+        /// The layout fixed at open.
+        from: PcmSpec,
+        /// The layout of the later part.
+        to: PcmSpec,
+    },
+
+    /// The buffer given to a read cannot hold one frame.
+    #[error("a buffer of {samples} samples cannot hold a frame of {channels}")]
+    BufferTooSmall {
+        /// What the buffer holds; for planar reads, the shortest plane.
+        samples: usize,
+        /// What one frame needs.
+        channels: usize,
+    },
+
+    /// A planar read was given the wrong number of planes.
+    #[error("{planes} planes were given for {channels} channels")]
+    WrongPlanes {
+        /// How many planes were given.
+        planes: usize,
+        /// How many channels there are.
+        channels: usize,
+    },
+
+    /// The audio was closed by its owner.
+    #[error("the audio was closed")]
+    Closed,
+
+    /// The decode thread could not be started, died, or is stuck in a codec. Other audio is unaffected.
+    #[error("{what}")]
+    Worker {
+        /// What happened.
+        what: String,
+    },
+}
+
+impl From<StreamError> for AudioError {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+/// A stream error keeps its kind on its way through a decoder.
+impl From<DecodeError> for AudioError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Stream(error) => Self::Stream(error),
+            other => Self::Decode(other),
+        }
+    }
+}

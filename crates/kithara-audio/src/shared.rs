@@ -1,0 +1,355 @@
+//! What the decode thread, the reader and the controls of one title share: atomics, and what may be locked off the
+//! audio thread.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::task::Waker;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use kithara_decode::{MediaDuration, PcmSpec};
+use kithara_stream::Interrupt;
+use parking_lot::Mutex;
+
+use crate::lane::Exchange;
+use crate::wish::Wishes;
+use crate::{AudioError, ReadState};
+
+/// The link between the decode thread and everybody else.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) wishes: Wishes,
+    pub(crate) exchange: Exchange,
+
+    /// The decode thread, for waking. Set before anybody else has the link.
+    thread: OnceLock<Thread>,
+    /// That of the source. Set by the decode thread once it has one.
+    interrupt: OnceLock<Interrupt>,
+    /// Fixed at open.
+    spec: OnceLock<PcmSpec>,
+    /// Why the decode thread does nothing any more. Set at most once.
+    death: OnceLock<AudioError>,
+
+    closed: AtomicBool,
+    paused: AtomicBool,
+    /// The `Audio` is being dropped: the last that the decode thread waits for.
+    released: AtomicBool,
+
+    /// The wish whose frames are being decoded. Written by the decode thread.
+    serving: AtomicU64,
+    /// A decoder is being opened, which a seek does not interrupt. Written by the decode thread.
+    opening: AtomicBool,
+    /// The decode thread sleeps, or is about to look once more before it does.
+    parked: AtomicBool,
+    wakes: AtomicU64,
+
+    /// Who waits for the open.
+    opener: AtomicWaker,
+    /// Who waits in a blocking or async read.
+    reader: AtomicWaker,
+    /// How many samples that reader would like before it is woken; 0 if nobody waits.
+    wanted: AtomicUsize,
+    /// The wish whose frames are being read, and what follows: written by the reader.
+    heard: AtomicU64,
+    position: AtomicU64,
+    frames_read: AtomicU64,
+    buffered: AtomicU64,
+    underruns: AtomicU64,
+    state: AtomicU8,
+
+    /// Written by the decode thread, read by whoever asks. Locks because the values are not words, and because neither
+    /// side is an audio thread.
+    duration: Mutex<Option<MediaDuration>>,
+    failure: Mutex<Option<AudioError>>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self::starting_at(0)
+    }
+
+    /// The first seek gets the id after `id`.
+    pub(crate) fn starting_at(id: u64) -> Self {
+        Self {
+            wishes: Wishes::starting_at(id),
+            exchange: Exchange::default(),
+            thread: OnceLock::new(),
+            interrupt: OnceLock::new(),
+            spec: OnceLock::new(),
+            death: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+            serving: AtomicU64::new(id),
+            opening: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            wakes: AtomicU64::new(0),
+            opener: AtomicWaker::new(),
+            reader: AtomicWaker::new(),
+            wanted: AtomicUsize::new(0),
+            heard: AtomicU64::new(id),
+            position: AtomicU64::new(0),
+            frames_read: AtomicU64::new(0),
+            buffered: AtomicU64::new(0),
+            underruns: AtomicU64::new(0),
+            state: AtomicU8::new(ReadState::Buffering.code()),
+            duration: Mutex::new(None),
+            failure: Mutex::new(None),
+        }
+    }
+}
+
+/// Facts that are set once.
+impl Shared {
+    pub(crate) fn set_thread(&self, thread: Thread) {
+        // Nobody else has the link yet, so nothing was set before.
+        let _ = self.thread.set(thread);
+    }
+
+    pub(crate) fn set_interrupt(&self, interrupt: Interrupt) {
+        let _ = self.interrupt.set(interrupt);
+    }
+
+    pub(crate) fn set_spec(&self, spec: PcmSpec) {
+        let _ = self.spec.set(spec);
+    }
+
+    pub(crate) fn spec(&self) -> Option<PcmSpec> {
+        self.spec.get().copied()
+    }
+
+    /// The decode thread does nothing any more, because of `error`. Wakes the reader.
+    pub(crate) fn die(&self, error: AudioError) {
+        // The first reason stays.
+        let _ = self.death.set(error);
+        self.wake_reader();
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.death.get().is_some()
+    }
+
+    pub(crate) fn death(&self) -> Option<&AudioError> {
+        self.death.get()
+    }
+}
+
+/// Called by controls, from any thread.
+impl Shared {
+    /// Makes the decode thread look around: out of a blocked read, and out of its sleep. No lock; at most one of the
+    /// two costs a system call, because the thread cannot be in both.
+    pub(crate) fn call_worker(&self) {
+        if let Some(interrupt) = self.interrupt.get() {
+            interrupt.raise();
+        }
+        self.unpark_worker();
+    }
+
+    pub(crate) fn unpark_worker(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        // Pairs with the fence in `is_unwanted`.
+        fence(Ordering::SeqCst);
+        self.call_worker();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The `Audio` lets go; the decode thread frees what both used.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+        self.close();
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn register_opener(&self, waker: &Waker) {
+        self.opener.register(waker);
+    }
+
+    pub(crate) fn wake_opener(&self) {
+        self.opener.wake();
+    }
+
+    pub(crate) fn wake_reader(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+        self.reader.wake();
+    }
+
+    /// The time of the next frame to be read, or where the newest seek will land.
+    pub(crate) fn position(&self) -> Duration {
+        if self.heard.load(Ordering::Acquire) != self.wishes.newest() {
+            return self.wishes.shown();
+        }
+        let frame = self.position.load(Ordering::Relaxed);
+        self.spec().map_or(Duration::ZERO, |spec| spec.time(frame))
+    }
+
+    pub(crate) fn state(&self) -> ReadState {
+        if self.is_closed() || (self.is_dead() && self.buffered_frames() == 0) {
+            return ReadState::Failed;
+        }
+        if self.is_paused() {
+            return ReadState::Paused;
+        }
+        if self.heard.load(Ordering::Acquire) != self.wishes.newest() {
+            return ReadState::Seeking;
+        }
+        ReadState::from_code(self.state.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn duration(&self) -> Option<MediaDuration> {
+        *self.duration.lock()
+    }
+
+    pub(crate) fn frames_read(&self) -> u64 {
+        self.frames_read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn buffered_frames(&self) -> u64 {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn underruns(&self) -> u64 {
+        self.underruns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn wakes(&self) -> u64 {
+        self.wakes.load(Ordering::Relaxed)
+    }
+}
+
+/// Called by the reader. Stores only: it may be an audio thread.
+impl Shared {
+    /// The reader has come to the frames of the wish `id`, which begin at `frame`.
+    pub(crate) fn hear(&self, id: u64, frame: u64) {
+        // What was found in the frames before must not be taken for a finding in these.
+        self.set_state(ReadState::Seeking);
+        self.position.store(frame, Ordering::Relaxed);
+        self.heard.store(id, Ordering::Release);
+    }
+
+    /// The reader took `frames` and stands at `position`, with `buffered` frames before it.
+    pub(crate) fn took(&self, frames: usize, position: u64, buffered: usize) {
+        let read = self.frames_read().wrapping_add(frames as u64);
+        self.frames_read.store(read, Ordering::Relaxed);
+        self.position.store(position, Ordering::Relaxed);
+        self.buffered.store(buffered as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_state(&self, state: ReadState) {
+        self.state.store(state.code(), Ordering::Relaxed);
+    }
+
+    /// What the reader found last, whatever has been asked for since.
+    pub(crate) fn found(&self) -> ReadState {
+        ReadState::from_code(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Whether the reader has read the last frame of what is being decoded.
+    pub(crate) fn has_reached_end(&self) -> bool {
+        self.heard.load(Ordering::Acquire) == self.serving() && self.found() == ReadState::Ended
+    }
+
+    pub(crate) fn count_underrun(&self) {
+        self.underruns.store(self.underruns() + 1, Ordering::Relaxed);
+    }
+
+    /// Registers a reader that waits for `samples`. It looks once more after this.
+    pub(crate) fn wait_for(&self, samples: usize, waker: &Waker) {
+        self.reader.register(waker);
+        self.wanted.store(samples.max(1), Ordering::SeqCst);
+        // Pairs with the fence in `samples_wanted`: either the reader sees the samples, or the worker sees the reader.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether the decode thread sleeps. Not asked by audio threads, since the answer leads to a wake.
+    pub(crate) fn is_worker_parked(&self) -> bool {
+        // Pairs with the fence in `park`: either the worker sees the room just made, or this sees it parked.
+        fence(Ordering::SeqCst);
+        self.parked.load(Ordering::SeqCst)
+    }
+
+    /// The error that goes with the `Failed` the reader found in its ring.
+    pub(crate) fn failure(&self) -> AudioError {
+        self.failure.lock().clone().unwrap_or(AudioError::Closed)
+    }
+}
+
+/// Called by the decode thread.
+impl Shared {
+    pub(crate) fn serving(&self) -> u64 {
+        self.serving.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn serve(&self, id: u64) {
+        self.serving.store(id, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_opening(&self, opening: bool) {
+        self.opening.store(opening, Ordering::Relaxed);
+    }
+
+    /// Whether what the decode thread is doing has become pointless. Asked after clearing an interrupt.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        // The interrupt is raised after a wish is counted, and cleared before this: whichever way the two meet, a
+        // cleared wish is seen here.
+        fence(Ordering::SeqCst);
+        let overtaken = self.wishes.newest() != self.serving();
+        self.is_closed() || (overtaken && !self.opening.load(Ordering::Relaxed))
+    }
+
+    /// How many samples a waiting reader would like; `None` if nobody waits. Asked after samples were pushed.
+    pub(crate) fn samples_wanted(&self) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        Some(self.wanted.load(Ordering::SeqCst)).filter(|wanted| *wanted > 0)
+    }
+
+    /// Wakes the reader if it waits: nothing more will come soon.
+    pub(crate) fn flush(&self) {
+        if self.samples_wanted().is_some() {
+            self.wake_reader();
+        }
+    }
+
+    /// Sleeps until somebody unparks the decode thread, at most for `timeout`, unless `needed` already. May return
+    /// early for no reason.
+    pub(crate) fn park(&self, timeout: Option<Duration>, needed: impl FnOnce() -> bool) {
+        self.parked.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if !needed() {
+            match timeout {
+                Some(timeout) => thread::park_timeout(timeout),
+                None => thread::park(),
+            }
+            self.wakes.store(self.wakes().wrapping_add(1), Ordering::Relaxed);
+        }
+        self.parked.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_duration(&self, duration: Option<MediaDuration>) {
+        *self.duration.lock() = duration;
+    }
+
+    pub(crate) fn set_failure(&self, error: AudioError) {
+        *self.failure.lock() = Some(error);
+    }
+}

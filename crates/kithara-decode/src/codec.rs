@@ -1,0 +1,67 @@
+//! symphonia's decoders: which one a track needs, and how its configuration is written down for it.
+
+use std::sync::OnceLock;
+
+use symphonia::core::audio::{Channels, Position};
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::default::codecs::{
+    AacDecoder, AdpcmDecoder, AlacDecoder, FlacDecoder, MpaDecoder, PcmDecoder, VorbisDecoder,
+};
+
+use crate::PcmSpec;
+use crate::fault::{Fault, Result};
+
+/// `N` bytes at an offset that the caller has checked.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+/// A decoder for a track. It never trims: that is the business of a later stage.
+pub(crate) fn decoder(params: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>> {
+    static REGISTRY: OnceLock<CodecRegistry> = OnceLock::new();
+    let registry = REGISTRY.get_or_init(|| {
+        let mut registry = CodecRegistry::new();
+        registry.register_audio_decoder::<AacDecoder>();
+        registry.register_audio_decoder::<AdpcmDecoder>();
+        registry.register_audio_decoder::<AlacDecoder>();
+        registry.register_audio_decoder::<FlacDecoder>();
+        registry.register_audio_decoder::<MpaDecoder>();
+        registry.register_audio_decoder::<PcmDecoder>();
+        registry.register_audio_decoder::<VorbisDecoder>();
+        registry
+    });
+    let options = AudioDecoderOptions::default().gapless(false);
+    registry
+        .make_audio_decoder(params, &options)
+        .map_err(Fault::from)
+}
+
+/// Channels without a meaning beyond their order, which is kept as it is.
+pub(crate) fn channels(count: u16) -> Channels {
+    match Position::from_count(count.into()) {
+        Some(positions) if count <= 18 => Channels::Positioned(positions),
+        _ => Channels::Discrete(count),
+    }
+}
+
+/// What a PCM or ADPCM decoder must know.
+pub(crate) struct PcmCoding {
+    pub(crate) id: AudioCodecId,
+    pub(crate) spec: PcmSpec,
+    pub(crate) packet_frames: u64,
+    pub(crate) block_frames: u64,
+}
+
+pub(crate) fn pcm_params(coding: &PcmCoding) -> AudioCodecParameters {
+    let mut params = AudioCodecParameters::new();
+    params
+        .for_codec(coding.id)
+        .with_sample_rate(coding.spec.sample_rate.get())
+        .with_channels(channels(coding.spec.channels.get()))
+        .with_max_frames_per_packet(coding.packet_frames)
+        .with_frames_per_block(coding.block_frames);
+    params
+}

@@ -1,0 +1,97 @@
+//! Audio in blocks of constant size: PCM and ADPCM, whatever file they lie in. Seeking is arithmetic.
+
+use crate::SeekMode;
+use crate::demux::{Arrival, Demux, Packet};
+use crate::fault::{Fault, Result};
+use crate::input::Input;
+
+/// Frames of a packet of PCM.
+const PACKET_FRAMES: u64 = 1152;
+
+/// Where blocks lie and what they hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// The offset of the first block.
+    pub(crate) start: u64,
+    /// The bytes of all blocks; `None` where the file does not know.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) block_bytes: u64,
+    pub(crate) block_frames: u64,
+}
+
+impl Layout {
+    /// Whole blocks; a torn last one does not count.
+    pub(crate) fn frames(&self) -> Option<u64> {
+        Some((self.bytes? / self.block_bytes).saturating_mul(self.block_frames))
+    }
+
+    pub(crate) fn packet_blocks(&self) -> u64 {
+        (PACKET_FRAMES / self.block_frames).max(1)
+    }
+}
+
+/// The blocks of a file, several to a packet.
+pub(crate) struct Blocks {
+    input: Input,
+    layout: Layout,
+    /// The next block.
+    block: u64,
+}
+
+impl Blocks {
+    pub(crate) fn new(mut input: Input, layout: Layout) -> Self {
+        input.seek(layout.start);
+        Self { input, layout, block: 0 }
+    }
+}
+
+impl Demux for Blocks {
+    fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
+        let Layout {
+            bytes,
+            block_bytes,
+            block_frames,
+            ..
+        } = self.layout;
+        let left = bytes.map_or(u64::MAX, |bytes| (bytes / block_bytes).saturating_sub(self.block));
+        let blocks = left.min(self.layout.packet_blocks());
+        if blocks == 0 {
+            return Ok(None);
+        }
+        let at = self.input.pos();
+        let got = self.input.take_some((blocks * block_bytes) as usize)?.len() as u64 / block_bytes;
+        if got == 0 {
+            self.input.seek(at);
+            return match self.input.take(block_bytes as usize).map(drop) {
+                // An unknown length ends where the bytes do.
+                Err(Fault::Truncated(_)) if bytes.is_none() => Ok(None),
+                Err(Fault::Truncated(_)) => Err(Fault::Truncated(self.layout.frames())),
+                Err(other) => Err(other),
+                Ok(()) => Err(Fault::corrupt("a block appeared and vanished")),
+            };
+        }
+        let first = self.block;
+        self.block += got;
+        self.input.seek(at);
+        let data = self.input.take((got * block_bytes) as usize)?;
+        Ok(Some(Packet::new(
+            data,
+            Some(first * block_frames),
+            (got * block_frames) as u32,
+        )))
+    }
+
+    fn seek(&mut self, target: u64, _mode: SeekMode) -> Result<Arrival> {
+        let mut block = target / self.layout.block_frames;
+        if let Some(bytes) = self.layout.bytes {
+            block = block.min(bytes / self.layout.block_bytes);
+        }
+        self.block = block;
+        let offset = block.saturating_mul(self.layout.block_bytes);
+        self.input.seek(self.layout.start.saturating_add(offset));
+        Ok(Arrival {
+            frame: block * self.layout.block_frames,
+            exact: true,
+        })
+    }
+}

@@ -1,0 +1,285 @@
+//! Core Audio Format (Apple, *Core Audio Format Specification 1.0*).
+
+use kithara_stream::{AudioCodec, ContainerFormat};
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::*;
+
+use super::blocks::{Blocks, Layout};
+use super::packets::{PacketTable, TableEntry};
+use super::tags;
+use crate::aac::AacConfig;
+use crate::codec::{self, PcmCoding};
+use crate::demux::{Demux, Track};
+use crate::fault::{Fault, Result};
+use crate::input::Input;
+use crate::{TrackMetadata, limits};
+
+/// Chunks looked at.
+const MAX_CHUNKS: usize = 10_000;
+
+/// The `desc` chunk.
+#[derive(Clone, Copy)]
+struct Description {
+    rate: f64,
+    format: [u8; 4],
+    flags: u32,
+    packet_bytes: u32,
+    packet_frames: u32,
+    channels: u32,
+    bits: u32,
+}
+
+/// What the chunks before (and, where the packets have no constant size, behind) the audio say.
+#[derive(Default)]
+struct Chunks {
+    description: Option<Description>,
+    cookie: Option<Vec<u8>>,
+    /// Offset and length of the audio.
+    data: Option<(u64, Option<u64>)>,
+    /// Offset and length of the packet table.
+    table: Option<(u64, u64)>,
+    metadata: TrackMetadata,
+}
+
+/// Opens the audio of a CAF file; the input stands at its first byte.
+pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
+    let head: [u8; 8] = input.array()?;
+    if head[4..6] != [0, 1] {
+        return Err(Fault::unsupported("this version of CAF"));
+    }
+    let chunks = read_chunks(&mut input)?;
+    let description = chunks
+        .description
+        .ok_or_else(|| Fault::corrupt("no audio description"))?;
+    if description.packet_bytes != 0 && description.packet_frames != 0 {
+        open_blocks(input, &description, chunks)
+    } else {
+        open_packets(input, &description, chunks)
+    }
+}
+
+fn read_chunks(input: &mut Input) -> Result<Chunks> {
+    let mut chunks = Chunks::default();
+    for _ in 0..MAX_CHUNKS {
+        if chunks.is_enough() {
+            return Ok(chunks);
+        }
+        let head: [u8; 12] = match input.array() {
+            Ok(head) => head,
+            // Cut off behind the audio: constant packets need nothing from there.
+            Err(Fault::Truncated(_)) if chunks.data.is_some() => return Ok(chunks),
+            Err(fault) => return Err(fault),
+        };
+        let length = i64::from_be_bytes(codec::array(&head, 4));
+        let body = input.pos();
+        if &head[..4] == b"data" {
+            let length = u64::try_from(length).ok();
+            chunks.data = Some((body + 4, length.map(|length| length.saturating_sub(4))));
+            if length.is_none() {
+                return Ok(chunks);
+            }
+        }
+        let length = u64::try_from(length).map_err(|_| Fault::corrupt("a chunk of negative size"))?;
+        match &head[..4] {
+            b"desc" => chunks.description = Some(read_description(input)?),
+            b"kuki" if length <= 64 * 1024 => chunks.cookie = Some(input.take(length as usize)?.to_vec()),
+            b"pakt" => chunks.table = Some((body, length)),
+            b"info" if length <= 64 * 1024 => read_info(input.peek(length as usize)?, &mut chunks.metadata),
+            _ => {}
+        }
+        input.seek(body.saturating_add(length));
+    }
+    Err(Fault::TooLarge {
+        what: "the number of chunks",
+        limit: MAX_CHUNKS as u64,
+    })
+}
+
+impl Chunks {
+    fn is_enough(&self) -> bool {
+        let constant = self
+            .description
+            .is_some_and(|desc| desc.packet_bytes != 0 && desc.packet_frames != 0);
+        self.data.is_some() && (constant || self.table.is_some())
+    }
+}
+
+fn read_description(input: &mut Input) -> Result<Description> {
+    let desc: [u8; 32] = input.array()?;
+    let word = |at: usize| u32::from_be_bytes(codec::array(&desc, at));
+    Ok(Description {
+        rate: f64::from_be_bytes(codec::array(&desc, 0)),
+        format: codec::array(&desc, 8),
+        flags: word(12),
+        packet_bytes: word(16),
+        packet_frames: word(20),
+        channels: word(24),
+        bits: word(28),
+    })
+}
+
+fn read_info(info: &[u8], metadata: &mut TrackMetadata) {
+    let mut fields = info.get(4..).unwrap_or_default().split(|byte| *byte == 0);
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        let name = String::from_utf8_lossy(name).to_ascii_uppercase();
+        tags::named(&name, tags::text(value, value.len()), metadata);
+    }
+}
+
+fn rate(description: &Description) -> u32 {
+    // NaN and everything out of range become 0, which no limit accepts.
+    if (1.0..1e9).contains(&description.rate) {
+        description.rate.round() as u32
+    } else {
+        0
+    }
+}
+
+fn open_blocks(input: Input, desc: &Description, chunks: Chunks) -> Result<(Track, Box<dyn Demux>)> {
+    let spec = limits::spec(rate(desc), desc.channels)?;
+    let (start, bytes) = chunks.data.ok_or_else(|| Fault::corrupt("no audio data"))?;
+    let float = desc.flags & 1 != 0;
+    let little = desc.flags & 2 != 0;
+    let width = desc.packet_bytes / desc.channels.max(1) / desc.packet_frames;
+    let (id, codec) = match (&desc.format, float, little, width) {
+        (b"lpcm", false, true, 1) | (b"lpcm", false, false, 1) => (CODEC_ID_PCM_S8, AudioCodec::Pcm),
+        (b"lpcm", false, true, 2) => (CODEC_ID_PCM_S16LE, AudioCodec::Pcm),
+        (b"lpcm", false, false, 2) => (CODEC_ID_PCM_S16BE, AudioCodec::Pcm),
+        (b"lpcm", false, true, 3) => (CODEC_ID_PCM_S24LE, AudioCodec::Pcm),
+        (b"lpcm", false, false, 3) => (CODEC_ID_PCM_S24BE, AudioCodec::Pcm),
+        (b"lpcm", false, true, 4) => (CODEC_ID_PCM_S32LE, AudioCodec::Pcm),
+        (b"lpcm", false, false, 4) => (CODEC_ID_PCM_S32BE, AudioCodec::Pcm),
+        (b"lpcm", true, true, 4) => (CODEC_ID_PCM_F32LE, AudioCodec::Pcm),
+        (b"lpcm", true, false, 4) => (CODEC_ID_PCM_F32BE, AudioCodec::Pcm),
+        (b"lpcm", true, true, 8) => (CODEC_ID_PCM_F64LE, AudioCodec::Pcm),
+        (b"lpcm", true, false, 8) => (CODEC_ID_PCM_F64BE, AudioCodec::Pcm),
+        (b"alaw", _, _, 1) => (CODEC_ID_PCM_ALAW, AudioCodec::Pcm),
+        (b"ulaw", _, _, 1) => (CODEC_ID_PCM_MULAW, AudioCodec::Pcm),
+        (b"ima4", ..) => (CODEC_ID_ADPCM_IMA_QT, AudioCodec::Adpcm),
+        _ => return Err(unsupported(desc)),
+    };
+    let layout = Layout {
+        start,
+        bytes: bytes.or_else(|| Some(input.len()?.saturating_sub(start))),
+        block_bytes: desc.packet_bytes.into(),
+        block_frames: desc.packet_frames.into(),
+    };
+    if layout.block_bytes > limits::PACKET_BYTES || layout.block_frames > limits::PACKET_BYTES {
+        return Err(Fault::TooLarge {
+            what: "a packet",
+            limit: limits::PACKET_BYTES,
+        });
+    }
+    let params = codec::pcm_params(&PcmCoding {
+        id,
+        spec,
+        packet_frames: layout.packet_blocks() * layout.block_frames,
+        block_frames: layout.block_frames,
+    });
+    let track = Track {
+        container: ContainerFormat::Caf,
+        codec,
+        params,
+        frames: layout.frames(),
+        duration: None,
+        metadata: chunks.metadata,
+        notices: Vec::new(),
+    };
+    Ok((track, Box::new(Blocks::new(input, layout))))
+}
+
+fn unsupported(desc: &Description) -> Fault {
+    Fault::unsupported(format!(
+        "CAF coding {:?} of {} bits",
+        String::from_utf8_lossy(&desc.format),
+        desc.bits
+    ))
+}
+
+fn open_packets(mut input: Input, desc: &Description, chunks: Chunks) -> Result<(Track, Box<dyn Demux>)> {
+    limits::spec(rate(desc), desc.channels)?;
+    let (start, _) = chunks.data.ok_or_else(|| Fault::corrupt("no audio data"))?;
+    let mut params = AudioCodecParameters::new();
+    let codec = match &desc.format {
+        b"alac" => {
+            let cookie = chunks.cookie.ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
+            params.for_codec(CODEC_ID_ALAC).with_extra_data(cookie.into_boxed_slice());
+            AudioCodec::Alac
+        }
+        b"aac " | b"aach" | b"aacp" => {
+            let cookie = chunks.cookie.ok_or_else(|| Fault::corrupt("AAC without its cookie"))?;
+            let config = AacConfig::in_descriptor(&cookie).ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
+            params = config.params()?;
+            AudioCodec::AacLc
+        }
+        _ => return Err(unsupported(desc)),
+    };
+    let Some((at, length)) = chunks.table else {
+        return Err(Fault::Truncated(None));
+    };
+    let (table, valid) = read_table(&mut input, desc, (at, length), start)?;
+    // The last packet of ALAC is as short as the audio; one of AAC is not.
+    let frames = match codec {
+        AudioCodec::Alac => valid.min(table.frames()),
+        _ => table.frames(),
+    };
+    input.seek(start);
+    let track = Track {
+        container: ContainerFormat::Caf,
+        codec,
+        params,
+        frames: Some(frames),
+        duration: None,
+        metadata: chunks.metadata,
+        notices: Vec::new(),
+    };
+    let primers = u64::from(codec == AudioCodec::AacLc);
+    Ok((track, Box::new(table.packets(input, primers))))
+}
+
+fn read_table(input: &mut Input, desc: &Description, at: (u64, u64), start: u64) -> Result<(PacketTable, u64)> {
+    input.seek(at.0);
+    let head: [u8; 24] = input.array()?;
+    let count = u64::from_be_bytes(codec::array(&head, 0));
+    let valid = u64::from_be_bytes(codec::array(&head, 8));
+    let left = at.1.saturating_sub(24);
+    // Each packet takes at least one byte of the table.
+    if count > left.min(limits::TABLE_ENTRIES) {
+        return Err(Fault::TooLarge {
+            what: "the packet table",
+            limit: left.min(limits::TABLE_ENTRIES),
+        });
+    }
+    let mut table = PacketTable::with_capacity(count as usize, start);
+    for _ in 0..count {
+        let bytes = match desc.packet_bytes {
+            0 => read_number(input)?,
+            constant => constant.into(),
+        };
+        let frames = match desc.packet_frames {
+            0 => read_number(input)?,
+            constant => constant.into(),
+        };
+        if bytes > limits::PACKET_BYTES || frames > limits::PACKET_BYTES {
+            return Err(Fault::TooLarge {
+                what: "a packet",
+                limit: limits::PACKET_BYTES,
+            });
+        }
+        table.push(TableEntry { bytes, frames });
+    }
+    Ok((table, valid))
+}
+
+/// A number in groups of seven bits, the highest first.
+fn read_number(input: &mut Input) -> Result<u64> {
+    let mut value = 0u64;
+    for _ in 0..9 {
+        let byte = input.take(1)?[0];
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(Fault::corrupt("a number of the packet table has no end"))
+}

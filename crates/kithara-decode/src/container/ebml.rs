@@ -1,0 +1,99 @@
+//! The elements Matroska is made of (RFC 8794).
+
+use crate::fault::{Fault, Result};
+use crate::input::Input;
+
+/// An element: its id, and how many bytes its body has if that is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Element {
+    pub(crate) id: u32,
+    pub(crate) size: Option<u64>,
+    /// The offset of the body.
+    pub(crate) body: u64,
+}
+
+impl Element {
+    /// The offset behind it.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.body.checked_add(self.size?)
+    }
+}
+
+/// Reads the head of the element at the input's position and moves behind it; `None` at the end of the bytes.
+pub(crate) fn next(input: &mut Input) -> Result<Option<Element>> {
+    if input.peek(1)?.is_empty() {
+        return Ok(None);
+    }
+    let (id, _) = number(input, 4, true)?;
+    let (size, unknown) = number(input, 8, false)?;
+    Ok(Some(Element {
+        id: id as u32,
+        size: (!unknown).then_some(size),
+        body: input.pos(),
+    }))
+}
+
+/// A number of variable width, with its marker or without; whether all its bits are ones.
+fn number(input: &mut Input, longest: u32, marked: bool) -> Result<(u64, bool)> {
+    let first = input.take(1)?[0];
+    let width = first.leading_zeros() + 1;
+    if width > longest {
+        return Err(Fault::corrupt("an element that is none"));
+    }
+    let mut value = u64::from(first);
+    for byte in input.take(width as usize - 1)? {
+        value = value << 8 | u64::from(*byte);
+    }
+    let mask = (1u64 << (7 * width)) - 1;
+    let plain = value & mask;
+    Ok((if marked { value } else { plain }, plain == mask))
+}
+
+/// The numbers of variable width within a block, which the caller cuts.
+pub(crate) fn number_in(bytes: &[u8]) -> Option<(u64, usize)> {
+    let first = *bytes.first()?;
+    let width = first.leading_zeros() as usize + 1;
+    if width > 8 {
+        return None;
+    }
+    let value = bytes.get(..width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    Some((value & ((1u64 << (7 * width)) - 1), width))
+}
+
+/// The body of a small element.
+pub(crate) fn body(input: &mut Input, element: &Element, limit: u64) -> Result<Vec<u8>> {
+    match element.size {
+        Some(size) if size <= limit => Ok(input.take(size as usize)?.to_vec()),
+        _ => Err(Fault::TooLarge {
+            what: "a Matroska element",
+            limit,
+        }),
+    }
+}
+
+pub(crate) fn unsigned(body: &[u8]) -> u64 {
+    body.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+pub(crate) fn float(body: &[u8]) -> f64 {
+    match body.len() {
+        4 => f32::from_be_bytes(crate::codec::array(body, 0)).into(),
+        8 => f64::from_be_bytes(crate::codec::array(body, 0)),
+        _ => 0.0,
+    }
+}
+
+/// The children of a master element that is held in memory.
+pub(crate) fn children(mut rest: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let width = rest.first()?.leading_zeros() as usize + 1;
+        let id = rest.get(..width).filter(|_| width <= 4)?;
+        let id = id.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        let (size, size_width) = number_in(&rest[width..])?;
+        let from = width + size_width;
+        let to = from.checked_add(usize::try_from(size).ok()?)?;
+        let body = rest.get(from..to)?;
+        rest = &rest[to..];
+        Some((id, body))
+    })
+}

@@ -1,0 +1,351 @@
+//! Bare sequences of self-describing frames: MPEG audio and ADTS. Found by their headers, indexed as they are passed.
+
+use crate::demux::{Arrival, Demux, Packet};
+use crate::fault::{Fault, Result};
+use crate::input::Input;
+use crate::{Notice, SeekMode, limits};
+
+/// Between entries of the index, in frames of the stream.
+const STRIDE: u64 = 32;
+
+/// What a frame's header says of the frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameHead {
+    /// Bytes of the frame, header included.
+    pub(crate) bytes: usize,
+    /// PCM frames it decodes to.
+    pub(crate) frames: u32,
+    /// What must be the same in all frames of a stream.
+    pub(crate) key: u32,
+    /// Bits per second.
+    pub(crate) bit_rate: u32,
+    pub(crate) sample_rate: u32,
+    /// Where the decoder's data begin in the frame.
+    pub(crate) data_at: usize,
+}
+
+/// A kind of frame.
+pub(crate) trait Syntax: Send + 'static {
+    /// Bytes of a header.
+    const HEAD: usize;
+
+    /// Reads a header; `None` where there is none.
+    fn parse(head: &[u8]) -> Option<FrameHead>;
+
+    /// How many frames before a position the decoder must be given.
+    fn settle(head: &[u8]) -> u64;
+}
+
+/// The offset of the first frame in a window, proven by the frames that follow it. `at_end` says that nothing follows
+/// the window.
+pub(crate) fn find<S: Syntax>(window: &[u8], at_end: bool) -> Option<usize> {
+    let marks = window.iter().enumerate().filter(|(_, byte)| **byte == 0xff);
+    marks
+        .map(|(at, _)| at)
+        .find(|at| proven::<S>(window, *at, at_end))
+}
+
+fn proven<S: Syntax>(window: &[u8], first: usize, at_end: bool) -> bool {
+    let Some(head) = S::parse(&window[first..]) else { return false };
+    let mut at = first;
+    for seen in 0..3 {
+        match window.get(at..).filter(|rest| rest.len() >= S::HEAD) {
+            None => return at_end && (seen > 1 || first == 0),
+            Some(rest) => match S::parse(rest) {
+                Some(next) if next.key == head.key => at += next.bytes,
+                // A tag may follow the only frames there are.
+                _ => return seen > 1 && is_tag(rest),
+            },
+        }
+    }
+    true
+}
+
+fn is_tag(rest: &[u8]) -> bool {
+    [&b"TAG"[..], b"APETAGEX", b"LYRICSBEGIN", b"ID3"]
+        .iter()
+        .any(|mark| rest.starts_with(mark))
+}
+
+/// How seconds map to bytes where no index reaches.
+#[derive(Clone, Debug)]
+pub(crate) enum Rate {
+    /// Every frame has the bit rate of the first.
+    Constant,
+    /// Percent of the duration to 256ths of the bytes, as in a Xing header.
+    Table { toc: Vec<u64>, frames: u64 },
+    /// Only the mean is known: bytes per PCM frame.
+    Mean(f64),
+}
+
+/// What a stream promised about its length.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Promise {
+    /// PCM frames.
+    pub(crate) frames: Option<u64>,
+    /// The offset behind the last frame.
+    pub(crate) end: Option<u64>,
+}
+
+/// The frames of a stream.
+pub(crate) struct Frames<S> {
+    input: Input,
+    /// The offset and the header of the first frame.
+    first: u64,
+    head: FrameHead,
+    settle: u64,
+    rate: Rate,
+    promise: Promise,
+    /// The next frame: its place in bytes and in PCM frames, and whether the latter is certain.
+    offset: u64,
+    frame: u64,
+    exact: bool,
+    /// PCM frame and offset of every `STRIDE`th frame, without holes.
+    index: Vec<(u64, u64)>,
+    notices: Vec<Notice>,
+    syntax: std::marker::PhantomData<S>,
+}
+
+impl<S: Syntax> Frames<S> {
+    /// Reads frames from `first`, where one has been found.
+    pub(crate) fn new(mut input: Input, first: u64, rate: Rate, promise: Promise) -> Result<Self> {
+        input.seek(first);
+        let bytes = input.peek(S::HEAD)?;
+        let head = S::parse(bytes).ok_or_else(|| Fault::corrupt("no frame where one was found"))?;
+        let settle = S::settle(bytes);
+        Ok(Self {
+            input,
+            first,
+            head,
+            settle,
+            rate,
+            promise,
+            offset: first,
+            frame: 0,
+            exact: true,
+            index: Vec::new(),
+            notices: Vec::new(),
+            syntax: std::marker::PhantomData,
+        })
+    }
+
+    /// Finds the next frame from `offset` on; `None` at the end. Skips tags and, within limits, junk.
+    fn locate(&mut self) -> Result<Option<FrameHead>> {
+        loop {
+            self.input.seek(self.offset);
+            let head = self.input.peek(S::HEAD)?;
+            if head.is_empty() {
+                return self.ended().map(|()| None);
+            }
+            match S::parse(head) {
+                Some(head) if head.key == self.head.key => return Ok(Some(head)),
+                Some(head) => self.refuse_change(&head)?,
+                None => {}
+            }
+            if !self.skip_tag()? && !self.skip_junk()? {
+                return self.ended().map(|()| None);
+            }
+        }
+    }
+
+    /// Other frames than the stream began with, several in a row, are a change; one alone is damage.
+    fn refuse_change(&mut self, head: &FrameHead) -> Result<()> {
+        let window = self.input.peek(head.bytes * 3 + S::HEAD)?;
+        let second = window.get(head.bytes..).and_then(S::parse);
+        let third = second.and_then(|second| S::parse(window.get(head.bytes + second.bytes..)?));
+        match (second, third) {
+            (Some(second), Some(third)) if second.key == head.key && third.key == head.key => Err(Fault::unsupported(
+                format!("a change of format within the run, to {} Hz", head.sample_rate),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn skip_tag(&mut self) -> Result<bool> {
+        let head = self.input.peek(32)?;
+        let long = |at: usize| head.get(at..at + 4).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        let bytes = if head.starts_with(b"TAG") {
+            128
+        } else if head.starts_with(b"APETAGEX") {
+            32 + long(12)
+        } else if head.starts_with(b"ID3") && head.len() >= 10 {
+            super::mpeg::id3_bytes(head)
+        } else {
+            return Ok(false);
+        };
+        self.offset += bytes;
+        Ok(true)
+    }
+
+    /// Goes to the next proven frame; whether there is one.
+    fn skip_junk(&mut self) -> Result<bool> {
+        let window = self.input.peek(limits::SNIFF_BYTES + 1)?;
+        let at_end = window.len() <= limits::SNIFF_BYTES;
+        let lyrics = window.starts_with(b"LYRICSBEGIN");
+        let Some(junk) = find::<S>(&window[1..], at_end).map(|at| at + 1) else {
+            return if at_end {
+                Ok(false)
+            } else {
+                Err(Fault::corrupt("more than 64 KiB are not audio"))
+            };
+        };
+        self.notices.push(Notice::JunkSkipped {
+            offset: self.offset,
+            bytes: junk as u64,
+        });
+        if !lyrics {
+            // The frames that lay there are missed, not moved together.
+            let mean = self.mean_bytes().max(1.0);
+            let lost = (junk as f64 / mean).round().max(1.0) as u64;
+            self.frame += lost * u64::from(self.head.frames);
+        }
+        self.offset += junk as u64;
+        Ok(true)
+    }
+
+    fn mean_bytes(&self) -> f64 {
+        match self.frame / u64::from(self.head.frames) {
+            count if count >= 8 => (self.offset - self.first) as f64 / count as f64,
+            _ => self.head.bytes as f64,
+        }
+    }
+
+    fn ended(&self) -> Result<()> {
+        let Some(frames) = self.promise.frames else { return Ok(()) };
+        let missing = frames.saturating_sub(self.frame);
+        let cut = match (self.promise.end, self.input.len()) {
+            (Some(end), Some(len)) => missing > 0 && len < end,
+            // Writers disagree on whether the header's own frame counts.
+            _ => missing > u64::from(self.head.frames),
+        };
+        if cut && self.exact {
+            return Err(Fault::Truncated(Some(frames)));
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, head: &FrameHead) {
+        let expected = self.index.last().map_or(0, |(frame, _)| frame + STRIDE * u64::from(self.head.frames));
+        if self.exact && (self.frame >= expected && self.frame < expected + u64::from(head.frames) || self.index.is_empty()) {
+            self.index.push((self.frame, self.offset));
+        }
+        self.offset += head.bytes as u64;
+        self.frame += u64::from(head.frames);
+    }
+
+    /// Goes to the frame that holds `target` by passing headers from the nearest indexed place.
+    fn walk(&mut self, target: u64) -> Result<Arrival> {
+        let near = self.index.partition_point(|(frame, _)| *frame <= target);
+        let (frame, offset) = near.checked_sub(1).map_or((0, self.first), |at| self.index[at]);
+        if !(self.exact && self.frame <= target && self.frame >= frame) {
+            (self.frame, self.offset, self.exact) = (frame, offset, true);
+        }
+        while let Some(head) = self.locate()? {
+            if self.frame + u64::from(head.frames) > target {
+                break;
+            }
+            self.pass(&head);
+        }
+        Ok(Arrival {
+            frame: self.frame,
+            exact: true,
+        })
+    }
+
+    fn indexed(&self, target: u64) -> bool {
+        self.index
+            .last()
+            .is_some_and(|(frame, _)| target < frame + STRIDE * u64::from(self.head.frames))
+    }
+
+    /// Goes to where a constant bit rate puts a frame; `false` where no frame begins there.
+    fn leap(&mut self, frame: u64) -> Result<bool> {
+        let number = frame / u64::from(self.head.frames);
+        let exact = u128::from(number) * u128::from(self.head.frames) * u128::from(self.head.bit_rate);
+        let padded = (exact / 8 / u128::from(self.head.sample_rate)) as u64;
+        for guess in [padded, number * self.head.bytes as u64] {
+            let from = self.first + guess.saturating_sub(4);
+            self.input.seek(from);
+            let window = self.input.peek(self.head.bytes * 2 + 16)?;
+            // Padding moves a frame by one slot at most.
+            for at in 0..=8 {
+                let Some(head) = window.get(at..).and_then(S::parse) else { continue };
+                let next = window.get(at + head.bytes..).and_then(S::parse);
+                let last = window.len() < at + head.bytes + S::HEAD;
+                let fits = |head: &FrameHead| head.key == self.head.key && head.bit_rate == self.head.bit_rate;
+                if fits(&head) && (last || next.is_some_and(|next| fits(&next))) {
+                    self.offset = from + at as u64;
+                    self.frame = number * u64::from(self.head.frames);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes near a frame by table or mean.
+    fn guess(&mut self, frame: u64) -> Result<Arrival> {
+        let bytes = match &self.rate {
+            Rate::Table { toc, frames } => {
+                let place = (frame as f64 / *frames as f64).clamp(0.0, 1.0) * (toc.len() - 1) as f64;
+                let at = (place as usize).min(toc.len() - 2);
+                let (low, high) = (toc[at] as f64, toc[at + 1] as f64);
+                low + (high - low) * (place - at as f64)
+            }
+            Rate::Mean(mean) => frame as f64 * mean,
+            Rate::Constant => frame as f64 * self.head.bytes as f64 / f64::from(self.head.frames),
+        };
+        let mut offset = self.first + bytes.max(0.0) as u64;
+        if let Some(len) = self.input.len() {
+            offset = offset.min(len);
+        }
+        self.input.seek(offset);
+        let window = self.input.peek(16 * 1024)?;
+        let at = find::<S>(window, window.len() < 16 * 1024);
+        self.offset = offset + at.unwrap_or(0) as u64;
+        self.frame = frame / u64::from(self.head.frames) * u64::from(self.head.frames);
+        self.exact = false;
+        Ok(Arrival {
+            frame: self.frame,
+            exact: false,
+        })
+    }
+}
+
+impl<S: Syntax> Demux for Frames<S> {
+    fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
+        let Some(head) = self.locate()? else { return Ok(None) };
+        let frame = self.frame;
+        self.input.seek(self.offset);
+        // A frame that is cut off stays where it is: the error repeats.
+        if self.input.peek(head.bytes)?.len() < head.bytes {
+            return Err(Fault::Truncated(self.promise.frames));
+        }
+        self.pass(&head);
+        let data = self.input.take(head.bytes)?;
+        Ok(Some(Packet::new(&data[head.data_at..], Some(frame), head.frames)))
+    }
+
+    fn seek(&mut self, target: u64, mode: SeekMode) -> Result<Arrival> {
+        let early = target.saturating_sub(self.settle * u64::from(self.head.frames));
+        if self.indexed(early) || mode == SeekMode::Exact || !self.input.is_remote() {
+            return self.walk(early);
+        }
+        if !self.input.is_seekable() {
+            return self.walk(early);
+        }
+        if matches!(self.rate, Rate::Constant) && self.leap(early)? {
+            // An exact position, but the index has a hole before it.
+            self.exact = true;
+            return Ok(Arrival {
+                frame: self.frame,
+                exact: true,
+            });
+        }
+        self.guess(early)
+    }
+
+    fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+}

@@ -1,0 +1,194 @@
+//! What a Matroska track says of its codec (RFC 9559 §5.1.4, the Matroska codec mappings).
+
+use kithara_stream::AudioCodec;
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::*;
+
+use super::ebml;
+use crate::aac::AacConfig;
+use crate::codec::PcmCoding;
+use crate::fault::{Fault, Result};
+use crate::{PcmSpec, codec, limits};
+
+const AUDIO: u64 = 2;
+
+/// The audio track of a file.
+pub(crate) struct MkvTrack {
+    pub(crate) number: u64,
+    pub(crate) codec: AudioCodec,
+    pub(crate) params: AudioCodecParameters,
+    pub(crate) spec: PcmSpec,
+    /// Packets begin at multiples of this many frames.
+    pub(crate) quantum: Option<u64>,
+    /// Frames of every packet; 0 where they vary.
+    pub(crate) packet_frames: u32,
+    /// Packets the decoder is given before the wanted one.
+    pub(crate) settle: u32,
+}
+
+/// A track as written down.
+#[derive(Default)]
+struct Entry<'a> {
+    number: u64,
+    kind: u64,
+    codec: &'a [u8],
+    private: &'a [u8],
+    rate: f64,
+    channels: u64,
+    bits: u64,
+    encoded: bool,
+}
+
+/// The first audio track whose codec there is a decoder for; `None` if there is no audio track at all.
+pub(crate) fn read_tracks(body: &[u8]) -> Result<Option<MkvTrack>> {
+    let mut refused = None;
+    for (_, entry) in ebml::children(body).filter(|(id, _)| *id == 0xae) {
+        let entry = read_entry(entry);
+        if entry.kind != AUDIO {
+            continue;
+        }
+        match entry.open() {
+            Ok(track) => return Ok(Some(track)),
+            Err(fault) => refused = refused.or(Some(fault)),
+        }
+    }
+    refused.map_or(Ok(None), Err)
+}
+
+fn read_entry(body: &[u8]) -> Entry<'_> {
+    let mut entry = Entry {
+        rate: 8000.0,
+        channels: 1,
+        ..Entry::default()
+    };
+    for (id, value) in ebml::children(body) {
+        match id {
+            0xd7 => entry.number = ebml::unsigned(value),
+            0x83 => entry.kind = ebml::unsigned(value),
+            0x86 => entry.codec = value,
+            0x63a2 => entry.private = value,
+            0x6d80 => entry.encoded = true,
+            0xe1 => {
+                for (id, value) in ebml::children(value) {
+                    match id {
+                        0xb5 => entry.rate = ebml::float(value),
+                        0x9f => entry.channels = ebml::unsigned(value),
+                        0x6264 => entry.bits = ebml::unsigned(value),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    entry
+}
+
+impl Entry<'_> {
+    fn open(&self) -> Result<MkvTrack> {
+        let codec = String::from_utf8_lossy(self.codec).trim_end_matches('\0').to_owned();
+        if self.encoded {
+            return Err(Fault::unsupported("a compressed or encrypted Matroska track"));
+        }
+        let rate = if (1.0..1e9).contains(&self.rate) { self.rate.round() as u32 } else { 0 };
+        let spec = limits::spec(rate, u32::try_from(self.channels).unwrap_or(u32::MAX))?;
+        let track = |codec, params, quantum: Option<u64>, packet_frames, settle| MkvTrack {
+            number: self.number,
+            codec,
+            params,
+            spec,
+            quantum,
+            packet_frames,
+            settle,
+        };
+        let mpeg_frames = if rate >= 32_000 { 1152 } else { 576 };
+        Ok(match codec.as_str() {
+            "A_VORBIS" => {
+                let params = self.params(CODEC_ID_VORBIS, self.private);
+                track(AudioCodec::Vorbis, params, vorbis_quantum(self.private), 0, 1)
+            }
+            "A_FLAC" => {
+                let info = self.private.get(8..42).unwrap_or(self.private);
+                let block = super::flac_frame::StreamInfo::parse(info)?.constant_block();
+                let params = self.params(CODEC_ID_FLAC, info);
+                track(AudioCodec::Flac, params, block, 0, 0)
+            }
+            "A_AAC" => {
+                let config = AacConfig::parse(self.private).ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
+                track(AudioCodec::AacLc, config.params()?, Some(1024), 1024, 1)
+            }
+            "A_ALAC" => {
+                let cookie = self.private.get(..4).ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
+                let frames = u32::from_be_bytes(codec::array(cookie, 0));
+                let params = self.params(CODEC_ID_ALAC, self.private);
+                track(AudioCodec::Alac, params, Some(frames.max(1).into()), 0, 0)
+            }
+            "A_MPEG/L3" => {
+                let params = self.params(CODEC_ID_MP3, &[]);
+                track(AudioCodec::Mp3, params, Some(mpeg_frames.into()), mpeg_frames, 12)
+            }
+            "A_MPEG/L2" => track(AudioCodec::Mp2, self.params(CODEC_ID_MP2, &[]), Some(1152), 1152, 2),
+            "A_MPEG/L1" => track(AudioCodec::Mp1, self.params(CODEC_ID_MP1, &[]), Some(384), 384, 2),
+            name if name.starts_with("A_PCM/") => {
+                let params = codec::pcm_params(&PcmCoding {
+                    id: self.pcm(name)?,
+                    spec,
+                    packet_frames: 65_536,
+                    block_frames: 1,
+                });
+                track(AudioCodec::Pcm, params, None, 0, 0)
+            }
+            "A_OPUS" => return Err(Fault::unsupported("Opus in Matroska")),
+            "A_AC3" | "A_EAC3" | "A_DTS" | "A_TRUEHD" | "A_WAVPACK4" => {
+                return Err(Fault::unsupported(format!("{} in Matroska", &codec[2..])));
+            }
+            other => return Err(Fault::unsupported(format!("Matroska codec {other}"))),
+        })
+    }
+
+    fn params(&self, id: symphonia::core::codecs::audio::AudioCodecId, extra: &[u8]) -> AudioCodecParameters {
+        let mut params = AudioCodecParameters::new();
+        params.for_codec(id);
+        if !extra.is_empty() {
+            params.with_extra_data(extra.to_vec().into_boxed_slice());
+        }
+        params
+    }
+
+    fn pcm(&self, name: &str) -> Result<symphonia::core::codecs::audio::AudioCodecId> {
+        Ok(match (name, self.bits) {
+            ("A_PCM/INT/LIT", 8) => CODEC_ID_PCM_U8,
+            ("A_PCM/INT/LIT", 16) => CODEC_ID_PCM_S16LE,
+            ("A_PCM/INT/LIT", 24) => CODEC_ID_PCM_S24LE,
+            ("A_PCM/INT/LIT", 32) => CODEC_ID_PCM_S32LE,
+            ("A_PCM/INT/BIG", 16) => CODEC_ID_PCM_S16BE,
+            ("A_PCM/INT/BIG", 24) => CODEC_ID_PCM_S24BE,
+            ("A_PCM/INT/BIG", 32) => CODEC_ID_PCM_S32BE,
+            ("A_PCM/FLOAT/IEEE", 32) => CODEC_ID_PCM_F32LE,
+            ("A_PCM/FLOAT/IEEE", 64) => CODEC_ID_PCM_F64LE,
+            _ => return Err(Fault::unsupported(format!("{name} of {} bits", self.bits))),
+        })
+    }
+}
+
+/// What all packet lengths of a Vorbis stream are multiples of, from its laced headers: a packet gives a quarter of its
+/// own block and a quarter of the one before (Vorbis I §1.3.2).
+fn vorbis_quantum(private: &[u8]) -> Option<u64> {
+    // The number of packets less one, two lengths in groups of 255, then the identification header.
+    let mut at = 1;
+    for _ in 0..2 {
+        while *private.get(at)? == 255 {
+            at += 1;
+        }
+        at += 1;
+    }
+    let ident = private.get(at..).filter(|ident| ident.starts_with(b"\x01vorbis"))?;
+    let sizes = *ident.get(28)?;
+    let (short, long) = (1u64 << (sizes & 15), 1u64 << (sizes >> 4));
+    let lengths = [short / 2, (short + long) / 4, long / 2];
+    lengths.into_iter().reduce(greatest_divisor).filter(|quantum| *quantum > 0)
+}
+
+fn greatest_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
+}

@@ -1,0 +1,426 @@
+//! Fragmented MP4: packets by movie fragments, in a stream that may grow and may not be seekable.
+
+use std::ops::Range;
+
+use symphonia::core::errors::{self, Error, SeekErrorKind};
+use symphonia::core::formats::{FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::Metadata;
+use symphonia::core::packet::Packet;
+
+use super::boxes::{BoxHeader, Bytes};
+use super::error::Mp4Error;
+use super::fragment::{Fragment, FragmentContext, TrackDefaults};
+use super::fragment_index::FragmentIndex;
+use super::movie::{AudioTrack, Movie, read_movie};
+use super::pcm;
+use super::presentation::{FORMAT_INFO, Presentation, read_packet, timestamp};
+use super::sample_table::{Cursor, Sample};
+use super::stream::Stream;
+
+const MAX_MOOF: u64 = 8 << 20;
+const MAX_SIDX: u64 = 1 << 20;
+/// Media boxes that a fragment's samples may lie in: those since the fragment before, and some before that.
+const MAX_MEDIA: usize = 16;
+
+/// Reads a fragmented MP4.
+///
+/// Times are those of the fragments (`tfdt`), never a running sum: a missing segment is a gap in them. Nothing asks for
+/// the length of the stream, a packet comes as soon as its bytes do, and no more is held than the `moof` box at hand.
+/// A call that failed may be repeated; after the end, `next_packet` looks again for what may have been added.
+pub(super) struct FragmentReader<'s> {
+    stream: Stream<'s>,
+    presentation: Presentation,
+    track: AudioTrack,
+    /// Into `track.entries`, counted from 1 as fragments do.
+    description: u32,
+    defaults: TrackDefaults,
+    movie_duration: Option<(u64, u32)>,
+    /// Position in the samples the movie box itself lists, which come before those of the fragments.
+    head: Cursor,
+    /// Offset after the movie box.
+    first_box: u64,
+    /// Offset of the first box not looked at; `None` behind a box that reaches to the end of the file.
+    next_box: Option<u64>,
+    media: Vec<MediaBox>,
+    fragment: Option<Fragment>,
+    index: FragmentIndex,
+}
+
+#[derive(Clone, Copy)]
+struct MediaBox {
+    body: u64,
+    /// `i64::MAX` if it reaches to the end of the file.
+    end: u64,
+}
+
+impl<'s> FragmentReader<'s> {
+    /// `first_box` is the offset after the movie box.
+    pub(super) fn new(stream: Stream<'s>, mut movie: Movie, first_box: Option<u64>) -> Result<Self, Mp4Error> {
+        let tags = movie.tags.take();
+        let duration = movie_duration(&movie);
+        let track = movie.audio;
+        let description = movie.defaults.description;
+        let entry = track.entry(description).ok_or(Mp4Error::NoAudio { tracks: movie.tracks })?;
+        let in_track = duration.and_then(|(duration, timescale)| track.rescale(duration, timescale));
+        let mut reader = Self {
+            stream,
+            presentation: Presentation::new(&track, entry, in_track, tags),
+            head: track.table.start(),
+            track,
+            description,
+            defaults: movie.defaults,
+            movie_duration: duration,
+            first_box: first_box.unwrap_or(u64::MAX),
+            next_box: first_box,
+            media: Vec::new(),
+            fragment: None,
+            index: FragmentIndex::default(),
+        };
+        reader.take_leading_index()?;
+        Ok(reader)
+    }
+
+    /// In units of the track's timescale, if the file says.
+    pub(super) fn duration(&self) -> Option<u64> {
+        self.presentation.tracks.first().and_then(|track| track.duration).map(|duration| duration.get())
+    }
+
+    /// A segment index right behind the movie box is read at once, since it tells the duration. Looking for one must not
+    /// wait for bytes that a live stream doesn't have yet, so only a source of known length is asked.
+    fn take_leading_index(&mut self) -> Result<(), Mp4Error> {
+        let (Some(len), Some(mut pos)) = (self.stream.byte_len(), self.next_box) else { return Ok(()) };
+        while let Some(header) = self.stream.header_at(pos, None)? {
+            match (&header.kind.0, header.end) {
+                (b"sidx", Some(_)) => self.segment_index(&header)?,
+                (b"styp" | b"free" | b"prft" | b"emsg", Some(end)) if end <= len => {}
+                _ => break,
+            }
+            pos = header.end.unwrap_or(pos);
+        }
+        // The index of one segment among many says nothing about the whole.
+        let whole = self.index.end().filter(|(_, offset)| *offset <= len && len - *offset <= MAX_SIDX);
+        if let (None, Some((end, _))) = (self.duration(), whole) {
+            self.movie_duration = Some((end, self.track.timescale));
+            self.describe()?;
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self) -> Result<(), Mp4Error> {
+        let entry = self.track.entry(self.description);
+        let entry = entry.ok_or(Mp4Error::Unsupported { what: "a fragment without a sample description" })?;
+        let duration = self.movie_duration.and_then(|(duration, timescale)| self.track.rescale(duration, timescale));
+        self.presentation.replace(&self.track, entry, duration);
+        Ok(())
+    }
+
+    /// Makes the next fragment the present one; `false` at the end of the stream.
+    fn next_fragment(&mut self) -> errors::Result<bool> {
+        while let Some(pos) = self.next_box {
+            let Some(header) = self.stream.header_at(pos, None)? else { return Ok(false) };
+            match &header.kind.0 {
+                b"moof" => return self.enter_fragment(&header).map(|()| true),
+                b"mdat" => self.media_box(&header),
+                b"sidx" => self.segment_index(&header)?,
+                b"moov" if header.start != 0 => self.another_movie(&header)?,
+                _ => {}
+            }
+            self.next_box = header.end;
+        }
+        Ok(false)
+    }
+
+    fn enter_fragment(&mut self, moof: &BoxHeader) -> errors::Result<()> {
+        let body = self.stream.body(moof, MAX_MOOF)?;
+        let context = FragmentContext {
+            track_id: self.track.id,
+            defaults: self.defaults,
+            moof_start: moof.start,
+            time: self.fragment.as_ref().map_or(self.track.table.duration(), |fragment| fragment.end),
+        };
+        let fragment = Fragment::parse(&body, context)?;
+        self.next_box = moof.end;
+        let description = fragment.description;
+        let has_samples = fragment.sample().is_some();
+        if has_samples {
+            self.index.note(fragment.start, moof.start);
+        }
+        self.fragment = Some(fragment);
+        if !has_samples || description == self.description {
+            return Ok(());
+        }
+        let changed = match (self.track.entry(description), self.track.entry(self.description)) {
+            (Some(new), Some(old)) => !new.same_config(old),
+            _ => true,
+        };
+        self.description = description;
+        if changed {
+            self.describe()?;
+            return Err(Error::ResetRequired);
+        }
+        Ok(())
+    }
+
+    fn media_box(&mut self, mdat: &BoxHeader) {
+        if self.media.len() >= MAX_MEDIA {
+            self.media.remove(0);
+        }
+        self.media.push(MediaBox { body: mdat.body, end: mdat.end.unwrap_or(i64::MAX as u64) });
+    }
+
+    fn segment_index(&mut self, sidx: &BoxHeader) -> Result<(), Mp4Error> {
+        let (Some(end), Some(..=MAX_SIDX)) = (sidx.end, sidx.body_len()) else { return Ok(()) };
+        let body = self.stream.body(sidx, MAX_SIDX)?;
+        self.index.take_sidx(Bytes::new(sidx.kind, &body), end, self.track.timescale)
+    }
+
+    /// A second initialisation in the stream: passed over if a decoder can go on with it.
+    fn another_movie(&mut self, moov: &BoxHeader) -> errors::Result<()> {
+        let movie = read_movie(&mut self.stream, moov)?;
+        self.next_box = moov.end;
+        let description = movie.defaults.description;
+        let same = match (movie.audio.entry(description), self.track.entry(self.description)) {
+            (Some(new), Some(old)) => new.same_config(old) && movie.audio.timescale == self.track.timescale,
+            _ => false,
+        };
+        self.defaults = movie.defaults;
+        self.description = description;
+        if same {
+            self.track.id = movie.audio.id;
+            self.track.entries = movie.audio.entries;
+            return Ok(());
+        }
+        self.movie_duration = movie_duration(&movie);
+        self.track = movie.audio;
+        self.head = self.track.table.end();
+        self.describe()?;
+        Err(Error::ResetRequired)
+    }
+
+    /// Makes sure that the present run lies in a media box, and has no more samples than that has bytes.
+    fn check_run(&mut self, fragment: &Fragment) -> Result<(), Mp4Error> {
+        let Some((range, count)) = fragment.run_extent() else { return Ok(()) };
+        let media = self.find_media(&range)?;
+        let limit = media.end.saturating_sub(media.body);
+        if u64::from(count) > limit {
+            return Err(Mp4Error::Limit { what: "the number of samples in a fragment", limit });
+        }
+        Ok(())
+    }
+
+    /// The media box around `range`, which may still have to be found.
+    fn find_media(&mut self, range: &Range<u64>) -> Result<MediaBox, Mp4Error> {
+        loop {
+            let holder = self.media.iter().find(|media| media.body <= range.start && range.end <= media.end);
+            if let Some(media) = holder {
+                return Ok(*media);
+            }
+            let outside = Mp4Error::Unsupported { what: "media outside of a media box" };
+            let Some(pos) = self.next_box else { return Err(outside) };
+            let Some(header) = self.stream.header_at(pos, None)? else {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+            };
+            match &header.kind.0 {
+                b"mdat" => self.media_box(&header),
+                b"moof" | b"moov" => return Err(outside),
+                _ => {}
+            }
+            self.next_box = header.end;
+        }
+    }
+
+    fn next_head_packet(&mut self) -> Result<Option<Packet>, Mp4Error> {
+        let track_id = self.track_id();
+        while let Some((sample, joined)) = self.track.table.get(&self.head, None) {
+            // The boxes are passed in order, so that a source that can't seek need not go back for their headers.
+            let end = sample.offset.saturating_add(sample.len.into());
+            if self.next_box.is_some_and(|next| next <= sample.offset) {
+                self.find_media(&(sample.offset..end))?;
+            }
+            let packet = match sample.len {
+                0 => None,
+                _ => Some(read_packet(&mut self.stream, track_id, &sample)?),
+            };
+            self.track.table.advance(&mut self.head, &sample, joined);
+            if packet.is_some() {
+                return Ok(packet);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The id given to symphonia, which stays the same when a second movie box numbers its track otherwise.
+    fn track_id(&self) -> u32 {
+        self.presentation.tracks.first().map_or(self.track.id, |track| track.id)
+    }
+
+    fn next_fragment_packet(&mut self, fragment: &mut Fragment) -> Result<Option<Packet>, Mp4Error> {
+        while let Some(sample) = fragment.sample() {
+            if fragment.run_is_empty() {
+                fragment.advance();
+                continue;
+            }
+            if fragment.at_run_start() {
+                self.check_run(fragment)?;
+            }
+            if sample.len == 0 {
+                fragment.advance();
+                continue;
+            }
+            let pcm = self.track.entry(self.description).is_some_and(|entry| entry.pcm_frame.is_some());
+            let (sample, joined) = if pcm { fragment.joined(pcm::PACKET_FRAMES as u32) } else { (sample, 1) };
+            let track_id = self.track_id();
+            let packet = read_packet(&mut self.stream, track_id, &sample)?;
+            for _ in 0..joined {
+                fragment.advance();
+            }
+            return Ok(Some(packet));
+        }
+        Ok(None)
+    }
+
+    /// Goes on from `offset` as if nothing had been read before.
+    fn restart_at(&mut self, offset: u64) -> errors::Result<()> {
+        if offset < self.stream.pos() && !self.stream.is_seekable() {
+            return Err(Error::SeekError(SeekErrorKind::ForwardOnly));
+        }
+        self.fragment = None;
+        self.media.clear();
+        self.next_box = Some(offset);
+        Ok(())
+    }
+
+    /// The sample at `target` in the present fragment, if that is where it is. The fragment before ends where this one
+    /// begins, unless there is a gap: then its first sample is the nearest.
+    fn seek_in_fragment(&mut self, target: u64) -> errors::Result<Option<Sample>> {
+        let Some(mut fragment) = self.fragment.take() else { return Ok(None) };
+        let before = fragment.position();
+        let found = if fragment.seek(target) { fragment.sample() } else { None };
+        let unreachable = found.is_some_and(|found| found.offset < self.stream.pos() && !self.stream.is_seekable());
+        if unreachable || found.is_none() {
+            fragment.set_position(before);
+        }
+        let found = match found {
+            Some(_) if unreachable => Err(Error::SeekError(SeekErrorKind::ForwardOnly)),
+            Some(sample) => self.check_run(&fragment).map(|()| Some(sample)).map_err(Error::from),
+            None => Ok(None),
+        };
+        self.fragment = Some(fragment);
+        found
+    }
+
+    fn seek_fragments(&mut self, target: u64) -> errors::Result<Sample> {
+        let here = self.fragment.as_ref().map(|fragment| (fragment.start, fragment.end));
+        if here.is_some_and(|(start, end)| start <= target && target < end)
+            && let Some(sample) = self.seek_in_fragment(target)?
+        {
+            return Ok(sample);
+        }
+        let indexed = self.index.before(target);
+        let mut from = indexed.map_or(self.first_box, |(_, offset)| offset);
+        // Going on is as good as the index where that leads to something we passed already.
+        let ahead = here.is_some_and(|(_, end)| end <= target) && self.next_box.is_none_or(|next| next >= from);
+        if !ahead {
+            self.restart_at(from)?;
+        }
+        let mut first = !ahead;
+        while self.next_fragment()? {
+            let Some(fragment) = &self.fragment else { break };
+            // The file's index promised too much: one entry back.
+            if first && fragment.start > target && from > self.first_box && fragment.sample().is_some() {
+                from = self.index.below(from).map_or(self.first_box, |(_, offset)| offset);
+                self.restart_at(from)?;
+                continue;
+            }
+            first = false;
+            if fragment.end > target
+                && let Some(sample) = self.seek_in_fragment(target)?
+            {
+                return Ok(sample);
+            }
+        }
+        self.fragment = None;
+        Err(Error::SeekError(SeekErrorKind::OutOfRange))
+    }
+}
+
+/// Duration and timescale: of all fragments, else of the whole movie (§8.8.2, §8.2.2).
+fn movie_duration(movie: &Movie) -> Option<(u64, u32)> {
+    let in_movie = movie.fragment_duration.or(movie.duration).map(|duration| (duration, movie.timescale));
+    in_movie.or(movie.audio.duration.map(|duration| (duration, movie.audio.timescale)))
+}
+
+impl FormatReader for FragmentReader<'_> {
+    fn format_info(&self) -> &FormatInfo {
+        &FORMAT_INFO
+    }
+
+    fn media_info(&self) -> &MediaInfo {
+        &self.presentation.media_info
+    }
+
+    fn metadata(&mut self) -> Metadata<'_> {
+        self.presentation.log.metadata()
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.presentation.tracks
+    }
+
+    /// `ResetRequired` when the codec configuration changes in the stream: [`tracks`](Self::tracks) then shows the new
+    /// one, and the next call returns its first packet.
+    fn next_packet(&mut self) -> errors::Result<Option<Packet>> {
+        if let Some(packet) = self.next_head_packet()? {
+            return Ok(Some(packet));
+        }
+        loop {
+            if let Some(mut fragment) = self.fragment.take() {
+                let packet = self.next_fragment_packet(&mut fragment);
+                self.fragment = Some(fragment);
+                if let Some(packet) = packet? {
+                    return Ok(Some(packet));
+                }
+            }
+            if !self.next_fragment()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// To the packet that plays at the target or, where the target lies in a gap, the first one after it. By the file's
+    /// segment index if it has one, else from the nearest fragment met so far, passing over the media between. A target
+    /// at or after the end is `OutOfRange`, and `next_packet` then returns the end. Both modes are exact.
+    fn seek(&mut self, _mode: SeekMode, to: SeekTo) -> errors::Result<SeekedTo> {
+        let target = self.presentation.target(&to)?;
+        let in_head = self.track.table.at_time(target);
+        let sample = match in_head.and_then(|cursor| Some((self.track.table.get(&cursor, None)?.0, cursor))) {
+            Some((sample, cursor)) => {
+                if sample.offset < self.stream.pos() && !self.stream.is_seekable() {
+                    return Err(Error::SeekError(SeekErrorKind::ForwardOnly));
+                }
+                if self.stream.is_seekable() {
+                    self.restart_at(self.first_box)?;
+                }
+                self.head = cursor;
+                sample
+            }
+            None => {
+                self.head = self.track.table.end();
+                self.seek_fragments(target)?
+            }
+        };
+        Ok(SeekedTo {
+            track_id: self.track_id(),
+            required_ts: timestamp(target),
+            actual_ts: timestamp(sample.time),
+        })
+    }
+
+    fn into_inner<'t>(self: Box<Self>) -> MediaSourceStream<'t>
+    where
+        Self: 't,
+    {
+        self.stream.into_inner()
+    }
+}

@@ -1,0 +1,98 @@
+//! From bytes to the demuxer of the right container.
+
+use kithara_stream::{ContainerFormat, MediaInfo};
+
+use crate::container::{adts, aiff, caf, flac, iso, mkv, mpeg, ogg, wav};
+use crate::demux::{Demux, Track};
+use crate::fault::{Fault, Result};
+use crate::input::Input;
+use crate::sniff::{self, Sniffed};
+use crate::{Notice, TrackMetadata, limits};
+
+/// Bytes of a tag that are read for its text.
+const TAG_TEXT: usize = 16 * 1024;
+/// ID3v2 tags in a row.
+const MAX_TAGS: usize = 16;
+/// Looked at first; most containers are known by then.
+const FIRST_LOOK: usize = 4 * 1024;
+
+/// Finds out what the bytes are and opens the demuxer for them.
+pub(crate) fn open(mut input: Input, info: &MediaInfo) -> Result<(Track, Box<dyn Demux>)> {
+    if input.peek(1)?.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let mut metadata = TrackMetadata::default();
+    let start = skip_tags(&mut input, &mut metadata)?;
+    let (container, junk) = recognise(&mut input, info)?;
+    input.seek(start + junk);
+    let (mut track, demux) = open_container(input, container, metadata)?;
+    if junk > 0 {
+        track.notices.push(Notice::JunkSkipped {
+            offset: start,
+            bytes: junk,
+        });
+    }
+    Ok((track, demux))
+}
+
+fn open_container(
+    mut input: Input,
+    container: ContainerFormat,
+    metadata: TrackMetadata,
+) -> Result<(Track, Box<dyn Demux>)> {
+    match container {
+        ContainerFormat::MpegAudio => mpeg::open(input, metadata),
+        ContainerFormat::Adts => adts::open(input, metadata),
+        ContainerFormat::Flac => flac::open(input),
+        ContainerFormat::Wav => wav::open(input),
+        ContainerFormat::Aiff => aiff::open(input),
+        ContainerFormat::Ogg => ogg::open(input),
+        ContainerFormat::Caf => caf::open(input),
+        ContainerFormat::Mkv => mkv::open(input),
+        ContainerFormat::Mp4 | ContainerFormat::Fmp4 => {
+            input.seek(0);
+            iso::open(input)
+        }
+        other => Err(Fault::unsupported(other.to_string())),
+    }
+}
+
+/// Goes behind the ID3v2 tags at the beginning, by their stated sizes; the offset there.
+fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<u64> {
+    for _ in 0..MAX_TAGS {
+        let at = input.pos();
+        let head = input.peek(10)?;
+        if head.len() < 10 || !head.starts_with(b"ID3") || head[6..10].iter().any(|byte| byte & 0x80 != 0) {
+            break;
+        }
+        let size = mpeg::id3_bytes(head);
+        if size <= limits::TAG_BYTES {
+            mpeg::id3_text(input.peek(TAG_TEXT.min(size as usize))?, metadata);
+        }
+        input.seek(at + size);
+    }
+    Ok(input.pos())
+}
+
+fn recognise(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u64)> {
+    let mut sniffed = None;
+    for look in [FIRST_LOOK, limits::SNIFF_BYTES + FIRST_LOOK] {
+        let window = input.peek(look)?;
+        let at_end = window.len() < look;
+        sniffed = sniff::sniff(window, at_end);
+        if sniffed.is_some() || at_end {
+            break;
+        }
+    }
+    let window = input.peek(4)?;
+    match sniffed {
+        Some(Sniffed::Container(container, junk)) if junk <= limits::SNIFF_BYTES => Ok((container, junk as u64)),
+        Some(Sniffed::Unsupported(name)) => Err(Fault::unsupported(name)),
+        Some(Sniffed::NotMedia(name)) => Err(Fault::WrongContent(name.to_owned())),
+        _ if sniff::is_free_format(window) => Err(Fault::unsupported("MPEG audio in the free format")),
+        _ => Err(match sniff::claimed(info) {
+            Some(claim) => Fault::unsupported(format!("content that claims to be {claim} but is not")),
+            None => Fault::unsupported("unknown content"),
+        }),
+    }
+}

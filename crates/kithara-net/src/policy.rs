@@ -1,0 +1,130 @@
+//! The one place that decides whether a URL may be asked for.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use crate::address::AddressClass;
+use crate::request::Purpose;
+
+/// A rule that refused a URL or a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PolicyRule {
+    /// Only http and https are spoken.
+    Scheme,
+    /// What came over https may not refer to http.
+    Downgrade,
+    /// What is further away may not refer to an address that is closer to this machine.
+    Address,
+    /// More redirects than one request may take.
+    Redirects,
+}
+
+impl fmt::Display for PolicyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "only http and https URLs are allowed",
+            Self::Downgrade => "https may not lead to http",
+            Self::Address => "the address is not public enough for what referred to it",
+            Self::Redirects => "too many redirects",
+        })
+    }
+}
+
+/// Where a document came from, as far as it limits what the document may refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Zone {
+    floor: AddressClass,
+    secure: bool,
+}
+
+impl Zone {
+    /// The zone of a document at `url` in an open whose caller's own URL reached an address of class `floor`.
+    pub fn new(floor: AddressClass, url: &Url) -> Self {
+        Self {
+            floor,
+            secure: url.scheme() == "https",
+        }
+    }
+
+    /// The lowest class that may be referred to. Metadata addresses are below every floor.
+    pub fn floor(&self) -> AddressClass {
+        self.floor.max(AddressClass::Local)
+    }
+}
+
+/// What the caller allows beyond the defaults.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grants {
+    /// Hosts that may be referred to from anywhere, whatever their address. Lower case, without a trailing dot.
+    pub hosts: Vec<String>,
+    /// Hosts that only the caller may name: the proxies, which the connect hook has to let through.
+    pub proxies: Vec<String>,
+    /// Whether https may lead to http.
+    pub downgrade: bool,
+}
+
+impl Grants {
+    pub fn names(&self, url: &Url) -> bool {
+        host_name(url).is_some_and(|host| self.hosts.contains(&host))
+    }
+}
+
+/// Decides on a URL before anything is sent. `zone` is that of the document or redirect that named it, `None` if the
+/// caller did.
+///
+/// Names whose address is not known yet pass here and are judged again by the connect hook.
+pub(crate) fn judge(url: &Url, zone: Option<Zone>, purpose: Purpose, grants: &Grants) -> Result<(), PolicyRule> {
+    // No purpose is allowed more than another today; the parameter keeps it decidable in one place.
+    let (Purpose::Media | Purpose::Playlist | Purpose::Key) = purpose;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(PolicyRule::Scheme);
+    }
+    let Some(zone) = zone else { return Ok(()) };
+    if zone.secure && url.scheme() == "http" && !grants.downgrade {
+        return Err(PolicyRule::Downgrade);
+    }
+    if grants.names(url) {
+        return Ok(());
+    }
+    let known = known_class(url);
+    let is_proxy = host_name(url).is_some_and(|host| grants.proxies.contains(&host));
+    if is_proxy || known.is_some_and(|class| class < zone.floor()) {
+        return Err(PolicyRule::Address);
+    }
+    Ok(())
+}
+
+/// The class of the host where the URL alone tells it.
+pub(crate) fn known_class(url: &Url) -> Option<AddressClass> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(AddressClass::of(IpAddr::V4(address))),
+        Host::Ipv6(address) => Some(AddressClass::of(IpAddr::V6(address))),
+        Host::Domain(_) => match host_name(url)?.as_str() {
+            // RFC 6761 §6.3: never a name of the public tree.
+            name if name == "localhost" || name.ends_with(".localhost") => Some(AddressClass::Local),
+            "metadata.google.internal" | "metadata.goog" => Some(AddressClass::Metadata),
+            _ => None,
+        },
+    }
+}
+
+/// The host in the one form that comparisons use: lower case, without a trailing dot or brackets.
+pub(crate) fn host_name(url: &Url) -> Option<String> {
+    Some(match url.host()? {
+        Host::Domain(name) => normal_name(name),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    })
+}
+
+/// A name as [`host_name`] writes it.
+pub(crate) fn normal_name(name: &str) -> String {
+    name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! What is asked for.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::headers::{Credentials, Headers, take_credentials};
+use crate::observer::Observer;
+use crate::policy::Zone;
+use crate::redact::RedactedUrl;
+use crate::response::Etag;
+
+/// The request method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Headers and body.
+    #[default]
+    Get,
+    /// Headers only. Nothing in this crate needs it.
+    Head,
+}
+
+/// What the bytes are for; it decides what content is acceptable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Audio. Encoded content and web pages are refused.
+    #[default]
+    Media,
+    /// A playlist.
+    Playlist,
+    /// A decryption key.
+    Key,
+}
+
+/// A range of bytes of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RangeSpec {
+    /// The first byte.
+    pub start: u64,
+    /// One past the last byte, or `None` for all that follows. An empty range (`end <= start`) is treated as one byte.
+    pub end: Option<u64>,
+}
+
+impl RangeSpec {
+    /// Everything from `start` on.
+    pub fn from(start: u64) -> Self {
+        Self { start, end: None }
+    }
+
+    /// The bytes `start..end`.
+    pub fn new(start: u64, end: u64) -> Self {
+        Self { start, end: Some(end) }
+    }
+
+    /// The value of a `Range` header (RFC 9110 §14.1.2), whose last byte is inclusive.
+    pub(crate) fn header(&self) -> String {
+        match self.end {
+            Some(end) => format!("bytes={}-{}", self.start, end.saturating_sub(1).max(self.start)),
+            None => format!("bytes={}-", self.start),
+        }
+    }
+}
+
+/// What proves that a resource is still the same (RFC 9110 §13.1.5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Validator {
+    /// An entity tag; only a strong one can guard a range.
+    Etag(Etag),
+    /// A `Last-Modified` date, as the server wrote it.
+    LastModified(String),
+}
+
+/// One request. Made by [`get`](Self::get) or [`head`](Self::head), completed by the `with_` methods.
+///
+/// User and password in the URL are moved out of it at once: they become an `Authorization` header for that origin.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// Where from. The caller's own word, unless [`zone`](Self::zone) says that a document named it.
+    pub url: Url,
+    /// How.
+    pub method: Method,
+    /// Which bytes; all of them if `None`.
+    pub range: Option<RangeSpec>,
+    /// Send the range only if the resource still has this validator; otherwise the whole of it comes (status 200).
+    pub if_range: Option<Validator>,
+    /// Headers for the origin of [`url`](Self::url) only: a redirect to another origin drops all of them.
+    pub headers: Headers,
+    /// What for.
+    pub purpose: Purpose,
+    /// The zone of the document that named the URL; `None` if the caller did, who may name any address.
+    pub zone: Option<Zone>,
+    /// Who wants to hear what happens.
+    pub observer: Observer,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl Request {
+    /// Asks for all bytes of `url`, as media.
+    pub fn get(mut url: Url) -> Self {
+        let credentials = take_credentials(&mut url);
+        Self {
+            url,
+            method: Method::Get,
+            range: None,
+            if_range: None,
+            headers: Headers::new(),
+            purpose: Purpose::Media,
+            zone: None,
+            observer: Observer::default(),
+            credentials,
+        }
+    }
+
+    /// Asks for the headers of `url`.
+    pub fn head(url: Url) -> Self {
+        Self {
+            method: Method::Head,
+            ..Self::get(url)
+        }
+    }
+
+    /// Asks for these bytes only.
+    pub fn with_range(mut self, range: RangeSpec) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// Asks for the range only while the resource has this validator. A weak entity tag is not sent.
+    pub fn with_if_range(mut self, validator: Option<Validator>) -> Self {
+        self.if_range = validator;
+        self
+    }
+
+    /// Sends these headers to the origin of the URL.
+    pub fn with_headers(mut self, headers: Headers) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// States what the bytes are for.
+    pub fn with_purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
+    }
+
+    /// States that a document of this zone named the URL, so that the policy is stricter.
+    pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// Tells `observer` what happens.
+    pub fn with_observer(mut self, observer: Observer) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// The URL as it may be printed.
+    pub fn redacted(&self) -> RedactedUrl {
+        RedactedUrl::new(&self.url)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("url", &self.redacted())
+            .field("method", &self.method)
+            .field("range", &self.range)
+            .field("purpose", &self.purpose)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}

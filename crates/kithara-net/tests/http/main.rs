@@ -1,0 +1,17 @@
+//! Promises of the client, kept against servers that lie, stall, break and redirect.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod connections;
+mod content;
+mod credentials;
+mod http2;
+mod logs;
+mod proxy;
+mod ranges;
+mod redirects;
+mod refresh;
+mod resume;
+mod timing;
+mod tls;

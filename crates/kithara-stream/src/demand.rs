@@ -1,0 +1,89 @@
+//! The way back: what the blocked reader wants, told to the driver; and what the driver refuses, told to the reader.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{Demand, ResourceId, StreamError};
+
+/// Positions closer together than this are one position: the driver plans in requests of hundreds of kilobytes and
+/// need not be woken for every read.
+const REPORT_STEP: u64 = 64 * 1024;
+
+/// A cell that holds only the newest wish. The reader writes it, the driver hears of it as one input among others.
+#[derive(Debug)]
+pub(crate) struct DemandCell {
+    newest: watch::Sender<Demand>,
+    /// Refusals are rare and tiny, and both sides hold the lock for a move only.
+    refused: Mutex<Refused>,
+}
+
+#[derive(Debug, Default)]
+struct Refused {
+    answer: Option<(u64, StreamError)>,
+    reader: Option<std::task::Waker>,
+}
+
+impl DemandCell {
+    pub(crate) fn new() -> (Arc<Self>, watch::Receiver<Demand>) {
+        let (newest, heard) = watch::channel(Demand::default());
+        let cell = Arc::new(Self {
+            newest,
+            refused: Mutex::default(),
+        });
+        (cell, heard)
+    }
+
+    /// The reader is blocked on these bytes.
+    pub(crate) fn want(&self, resource: ResourceId, wanted: Range<u64>) {
+        self.refused.lock().answer = None;
+        self.newest.send_replace(Demand {
+            resource,
+            position: wanted.start,
+            wanted: Some(wanted),
+        });
+    }
+
+    /// The reader read on and stands here now.
+    pub(crate) fn passed(&self, resource: ResourceId, position: u64) {
+        self.newest.send_if_modified(|newest| {
+            let step = newest.position.abs_diff(position) >= REPORT_STEP;
+            let changed = newest.wanted.is_some() || newest.resource != resource || step;
+            if changed {
+                *newest = Demand {
+                    resource,
+                    position,
+                    wanted: None,
+                };
+            }
+            changed
+        });
+    }
+
+    /// Tells a reader waiting for this byte that it cannot have it.
+    pub(crate) fn refuse(&self, offset: u64, error: StreamError) {
+        let reader = {
+            let mut refused = self.refused.lock();
+            refused.answer = Some((offset, error));
+            refused.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether the byte the reader waits for was refused.
+    pub(crate) fn poll_refused(&self, cx: &Context<'_>, offset: u64) -> Poll<StreamError> {
+        let mut refused = self.refused.lock();
+        match refused.answer.take_if(|(at, _)| *at == offset) {
+            Some((_, error)) => Poll::Ready(error),
+            None => {
+                refused.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What decides and what is decided: a [`Plan`] hears facts and utters wishes.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kithara_net::{NetError, ResponseHead, Validator};
+use url::Url;
+
+use crate::{MediaInfo, RunCause, StreamError};
+
+/// Decides what to fetch next, and nothing else.
+///
+/// A plan has no clock, socket, file, thread, lock or randomness. Time is the `now` it is given, counted from the
+/// moment it began; the world comes in through [`handle`](Self::handle), decisions come out of [`poll`](Self::poll).
+/// The driver performs them against the network and the store; tests drive the same plan in a simulated world.
+///
+/// The contract: after every call of `handle`, the caller calls `poll` until it returns `None`, and carries out the
+/// wishes in that order; it calls `handle` with [`Input::Tick`] once `deadline` has passed.
+pub trait Plan: Send + 'static {
+    /// What the plan tells listeners.
+    type Event: Send + 'static;
+
+    /// Hears one fact.
+    fn handle(&mut self, now: Duration, input: Input);
+
+    /// Utters the next wish, if there is one.
+    fn poll(&mut self) -> Option<Wish<Self::Event>>;
+
+    /// When to send a tick if nothing else happens before.
+    fn deadline(&self) -> Option<Duration>;
+}
+
+/// Names one transfer of a plan, for as long as the plan lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FetchId(pub u64);
+
+/// Names one resource (one byte sequence) of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceId(pub u64);
+
+/// What the reader wants: only the newest wish counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// The resource being read.
+    pub resource: ResourceId,
+    /// The next byte the reader will read.
+    pub position: u64,
+    /// The bytes the reader is blocked on, if it is.
+    pub wanted: Option<Range<u64>>,
+}
+
+/// A fact for a [`Plan`].
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The reader moved, or blocked.
+    Demand(Demand),
+    /// The listener sought. Bytes that had failed are to be tried again; a plan whose runs don't serve every time
+    /// publishes a new one at once.
+    Seek {
+        /// The media time sought.
+        to: Duration,
+    },
+    /// Response headers arrived.
+    Head {
+        /// The transfer.
+        fetch: FetchId,
+        /// What they say.
+        head: ResponseHead,
+    },
+    /// Bytes of a transfer were stored and can be read.
+    Progress {
+        /// The transfer.
+        fetch: FetchId,
+        /// The stored range.
+        stored: Range<u64>,
+    },
+    /// A transfer broke and is going to be tried again by the network layer.
+    Retrying {
+        /// The transfer.
+        fetch: FetchId,
+        /// Which retry this is, from 1.
+        attempt: u32,
+        /// How long until it is made.
+        delay: Duration,
+        /// What broke.
+        error: Arc<NetError>,
+    },
+    /// A transfer ended as its response said it would.
+    Done {
+        /// The transfer.
+        fetch: FetchId,
+    },
+    /// A transfer failed for good.
+    Failed {
+        /// The transfer.
+        fetch: FetchId,
+        /// Why.
+        error: StreamError,
+    },
+    /// The deadline passed.
+    Tick,
+}
+
+/// Something a [`Plan`] wants done.
+#[derive(Clone, Debug)]
+pub enum Wish<E> {
+    /// Start a transfer.
+    Fetch(Fetch),
+    /// A transfer may now store bytes up to here (exclusive); it pauses when it gets there.
+    Credit {
+        /// The transfer.
+        fetch: FetchId,
+        /// The first byte it may not read yet.
+        until: u64,
+    },
+    /// Drop a transfer. Nothing is heard of it afterwards.
+    Abort(FetchId),
+    /// A run can be read from now on.
+    Publish(RunFacts),
+    /// The length of a resource is known.
+    Length {
+        /// The resource.
+        resource: ResourceId,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// Every byte of a resource is stored.
+    Complete {
+        /// The resource.
+        resource: ResourceId,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The reader waiting for this byte must be told that it cannot have it; others go on.
+    Refuse {
+        /// The resource.
+        resource: ResourceId,
+        /// The byte.
+        offset: u64,
+        /// Why.
+        error: StreamError,
+    },
+    /// No further run will come.
+    End,
+    /// Tell listeners.
+    Event(E),
+    /// The title cannot go on: transfers are dropped, what is stored stays readable, everything else fails with this
+    /// until [`Wish::Revive`].
+    Fail(StreamError),
+    /// Undoes [`Wish::Fail`]: whoever waits for bytes waits again.
+    Revive,
+}
+
+/// One transfer a [`Plan`] wants: a range of one URL into one resource.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Its name.
+    pub id: FetchId,
+    /// The resource that takes the bytes; the offset in the resource is the offset in the response's representation.
+    pub resource: ResourceId,
+    /// The URL.
+    pub url: Url,
+    /// The bytes wanted; an open end means all there is.
+    pub range: Range<u64>,
+    /// The first byte it may not read yet: the transfer pauses there until [`Wish::Credit`].
+    pub credit: u64,
+    /// The version of the resource that earlier bytes came from.
+    pub if_range: Option<Validator>,
+}
+
+/// What a new run is, for those who read it.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// The resource its bytes come from.
+    pub resource: ResourceId,
+    /// The media time of its first frame.
+    pub start: Duration,
+    /// What is known about it.
+    pub info: MediaInfo,
+    /// Why it began.
+    pub cause: RunCause,
+    /// Its length in bytes, if known.
+    pub len: Option<u64>,
+    /// Whether bytes far from those read before can be had.
+    pub seekable: bool,
+}

@@ -1,0 +1,108 @@
+//! The handle that stays with the program while the resource plays in the mixer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kithara_audio::{AudioControl, SeekId};
+use kithara_decode::SeekMode;
+
+use crate::{Error, ResourceEvent};
+
+/// Controls a [`Resource`](crate::Resource) from anywhere: clone it, send it, share it.
+///
+/// Every method returns at once, makes at most one wake call and never blocks, so that all may be called on the audio
+/// thread.
+#[derive(Clone, Debug)]
+pub struct Control {
+    audio: AudioControl,
+    traffic: Arc<Traffic>,
+}
+
+/// What a resource has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Distinct bytes of the title fetched; reported in steps of 64 KiB and at the end of each request.
+    pub bytes_fetched: u64,
+    /// Frames read.
+    pub frames_read: u64,
+    /// How often the reader ran dry while playing.
+    pub underruns: u64,
+}
+
+/// Counters fed by the events of the protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn count(&self, event: &ResourceEvent) {
+        #[cfg(feature = "file")]
+        if let ResourceEvent::File(event) = event {
+            use kithara_file::FileEvent;
+            match event {
+                FileEvent::Requested { .. } | FileEvent::Retrying { .. } => {
+                    self.requests.fetch_add(1, Ordering::Relaxed);
+                }
+                FileEvent::DownloadProgress { stored, .. } => {
+                    self.bytes.store(*stored, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+        }
+        #[cfg(not(feature = "file"))]
+        let _ = event;
+    }
+}
+
+impl Control {
+    pub(crate) fn new(audio: AudioControl, traffic: Arc<Traffic>) -> Self {
+        Self { audio, traffic }
+    }
+
+    /// Asks for the frame at `to`; the newest wish wins. [`AudioEvent::SeekDone`](kithara_audio::AudioEvent::SeekDone)
+    /// with the returned id tells where it landed. Beyond the end it is the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) once the resource is closed or dropped.
+    pub fn seek(&self, to: Duration, mode: SeekMode) -> Result<SeekId, Error> {
+        Ok(self.audio.seek(to, mode)?)
+    }
+
+    /// Stops handing out frames: `try_read` yields silence, `read` waits. Nothing runs until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        self.audio.pause();
+    }
+
+    /// Goes on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.audio.resume();
+    }
+
+    /// The media time of the next frame that will be read; after a seek, its target.
+    pub fn position(&self) -> Duration {
+        self.audio.position()
+    }
+
+    /// What has been done so far.
+    pub fn stats(&self) -> Stats {
+        let audio = self.audio.stats();
+        Stats {
+            requests: self.traffic.requests.load(Ordering::Relaxed),
+            bytes_fetched: self.traffic.bytes.load(Ordering::Relaxed),
+            frames_read: audio.frames_read,
+            underruns: audio.underruns,
+        }
+    }
+
+    /// Ends the resource: every transfer and the decode thread stop, a blocked read fails with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and so does every later one.
+    pub fn close(&self) {
+        self.audio.close();
+    }
+}

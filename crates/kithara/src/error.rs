@@ -1,0 +1,237 @@
+//! The one error of this crate: what kind it is, what it says, what caused it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use kithara_audio::AudioError;
+use kithara_decode::DecodeError;
+use kithara_net::{NetError, TimeoutPhase};
+use kithara_storage::StorageError;
+use kithara_stream::StreamError;
+
+/// Why a resource cannot be opened or read any further.
+///
+/// [`kind`](Self::kind) is what a program decides by; `Display` is for people and names the redacted URL or the path, the
+/// byte or frame; [`source`](StdError::source) leads to the cause. Cheap to clone: a failed resource tells the same error
+/// on every read until a seek.
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    cause: Cause,
+}
+
+/// What a program can decide by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server or the way to it failed; retries did not help.
+    Network,
+    /// The server did not answer, or stopped sending, for too long.
+    Timeout(TimeoutPhase),
+    /// The server answered with this status.
+    Http(u16),
+    /// The access worked before and has expired: a new URL or token is needed.
+    Expired,
+    /// The server does not serve byte ranges, so this place cannot be reached yet.
+    RangeUnsupported,
+    /// The title changed at its origin while it was read. Open it again.
+    ContentChanged,
+    /// The media ends before its own end.
+    Truncated,
+    /// It is not audio at all.
+    WrongContent,
+    /// Something in the input exceeds a limit.
+    TooLarge,
+    /// A rule of the library forbids it: a scheme, an address, a redirect.
+    Policy,
+    /// A container, codec, profile or protocol that is not supported.
+    Unsupported,
+    /// The media is damaged beyond what can be bridged.
+    Corrupt,
+    /// A local file could not be opened or read.
+    Io(io::ErrorKind),
+    /// What was fetched could not be kept or read back.
+    Storage,
+    /// The disk is full.
+    StorageFull,
+    /// The caller's cancellation token was cancelled.
+    Cancelled,
+    /// The resource was closed.
+    Closed,
+    /// A thread or codec of the library failed; other resources are unaffected.
+    Worker,
+    /// The caller's own input makes no sense.
+    Config,
+}
+
+#[derive(Clone)]
+enum Cause {
+    Text(String),
+    Audio(AudioError),
+    Stream(StreamError),
+    Net(Arc<NetError>),
+}
+
+impl Error {
+    /// What a program can decide by.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn config(what: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Config,
+            cause: Cause::Text(what.into()),
+        }
+    }
+
+    pub(crate) fn scheme(what: &str) -> Self {
+        Self {
+            kind: ErrorKind::Policy,
+            cause: Cause::Text(format!("{what:?} is not opened: use http, https, file or a path")),
+        }
+    }
+
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Unsupported,
+            cause: Cause::Text(what.into()),
+        }
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        StreamError::Cancelled.into()
+    }
+
+    /// The error that says what happened: the layers above it only passed it on.
+    fn heart(&self) -> Option<&(dyn StdError + 'static)> {
+        let stream = match &self.cause {
+            Cause::Text(_) => return None,
+            Cause::Net(error) => return Some(&**error),
+            Cause::Audio(AudioError::Stream(error)) | Cause::Stream(error) => error,
+            Cause::Audio(AudioError::Decode(error)) => return Some(error),
+            Cause::Audio(error) => return Some(error),
+        };
+        match stream {
+            StreamError::Net(error) => Some(&**error),
+            StreamError::Storage(error) => Some(&**error),
+            other => Some(other),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.cause, self.heart()) {
+            (Cause::Text(what), _) => f.write_str(what),
+            (_, Some(heart)) => fmt::Display::fmt(heart, f),
+            (_, None) => write!(f, "{:?}", self.kind),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)?;
+        let mut source = self.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.heart()?.source()
+    }
+}
+
+impl From<AudioError> for Error {
+    fn from(error: AudioError) -> Self {
+        let kind = match &error {
+            AudioError::Stream(stream) => of_stream(stream),
+            AudioError::Decode(decode) => of_decode(decode),
+            AudioError::SpecChanged { .. } => ErrorKind::Unsupported,
+            AudioError::BufferTooSmall { .. } | AudioError::WrongPlanes { .. } => ErrorKind::Config,
+            AudioError::Closed => ErrorKind::Closed,
+            _ => ErrorKind::Worker,
+        };
+        Self {
+            kind,
+            cause: Cause::Audio(error),
+        }
+    }
+}
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        Self {
+            kind: of_stream(&error),
+            cause: Cause::Stream(error),
+        }
+    }
+}
+
+impl From<NetError> for Error {
+    fn from(error: NetError) -> Self {
+        Self {
+            kind: of_net(&error),
+            cause: Cause::Net(Arc::new(error)),
+        }
+    }
+}
+
+fn of_stream(error: &StreamError) -> ErrorKind {
+    match error {
+        StreamError::Net(net) => of_net(net),
+        StreamError::Io { source, .. } => ErrorKind::Io(source.kind()),
+        StreamError::NotAFile { .. } => ErrorKind::Unsupported,
+        StreamError::RangeUnsupported { .. } => ErrorKind::RangeUnsupported,
+        StreamError::ContentChanged { .. } => ErrorKind::ContentChanged,
+        StreamError::Truncated { .. } => ErrorKind::Truncated,
+        StreamError::WrongContent { .. } => ErrorKind::WrongContent,
+        StreamError::Storage(storage) => match &**storage {
+            StorageError::Full { .. } => ErrorKind::StorageFull,
+            _ => ErrorKind::Storage,
+        },
+        StreamError::Cancelled => ErrorKind::Cancelled,
+        StreamError::Interrupted | StreamError::Closed => ErrorKind::Closed,
+        _ => ErrorKind::Worker,
+    }
+}
+
+fn of_decode(error: &DecodeError) -> ErrorKind {
+    match error {
+        DecodeError::Stream(stream) => of_stream(stream),
+        DecodeError::Unsupported { .. } => ErrorKind::Unsupported,
+        DecodeError::Corrupt { .. } => ErrorKind::Corrupt,
+        DecodeError::Truncated { .. } => ErrorKind::Truncated,
+        DecodeError::WrongContent { .. } | DecodeError::Empty { .. } => ErrorKind::WrongContent,
+        DecodeError::TooLarge { .. } => ErrorKind::TooLarge,
+        _ => ErrorKind::Worker,
+    }
+}
+
+fn of_net(error: &NetError) -> ErrorKind {
+    match error {
+        NetError::Timeout { phase, .. } => ErrorKind::Timeout(*phase),
+        NetError::Http { status, .. } => ErrorKind::Http(*status),
+        NetError::Expired { .. } => ErrorKind::Expired,
+        NetError::RangeUnsupported { .. } => ErrorKind::RangeUnsupported,
+        NetError::ContentChanged { .. } => ErrorKind::ContentChanged,
+        NetError::Truncated { .. } => ErrorKind::Truncated,
+        NetError::WrongContent { .. }
+        | NetError::WrongRange { .. }
+        | NetError::RangeNotSatisfiable { .. } => ErrorKind::WrongContent,
+        NetError::TooLarge { .. } => ErrorKind::TooLarge,
+        NetError::Policy { .. } => ErrorKind::Policy,
+        NetError::Unsupported { .. } => ErrorKind::Unsupported,
+        NetError::RetryExhausted { last, .. } => of_net(last),
+        NetError::InvalidHeader { .. } | NetError::Client(_) => ErrorKind::Config,
+        _ => ErrorKind::Network,
+    }
+}

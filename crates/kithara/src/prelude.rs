@@ -1,0 +1,6 @@
+//! What most programs need: `use kithara::prelude::*`.
+
+pub use crate::{
+    Control, Error, ErrorKind, Events, MediaDuration, PcmChunk, PcmReader, PcmSpec, ReadOutcome,
+    ReadState, Resource, ResourceConfig, ResourceEvent, ResourceSrc, SeekId, SeekMode,
+};

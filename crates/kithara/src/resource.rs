@@ -1,0 +1,318 @@
+//! One open title.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use kithara_audio::{Audio, AudioConfig, AudioError, Opening, PcmReader, ReadOutcome, SeekId};
+use kithara_decode::{MediaDuration, PcmChunk, PcmSpec, SeekMode, TrackMetadata};
+use kithara_stream::{EventSink, Events, MediaInfo};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::control::Traffic;
+use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
+
+/// An open title that yields PCM.
+///
+/// Frames come interleaved as `f32` in the spec of the source, which is fixed at open. Reads return everything before a
+/// failure exactly, then the same error until a seek. Dropping the resource ends everything it started, at once and
+/// without blocking.
+///
+/// ```no_run
+/// # fn main() -> Result<(), kithara::Error> {
+/// use kithara::prelude::*;
+///
+/// let mut resource = Resource::blocking(ResourceConfig::new("song.flac")?)?;
+/// let frames: usize = resource.blocks().map(|block| block.map(|b| b.frames())).sum::<Result<_, _>>()?;
+/// # let _ = frames; Ok(()) }
+/// ```
+pub struct Resource {
+    audio: Audio,
+    control: Control,
+    events: Events<ResourceEvent>,
+    cancel: CancellationToken,
+    /// Keeps the caller's token watched for as long as there is something to end.
+    _watch: DropGuard,
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource")
+            .field("spec", &self.spec())
+            .field("info", &self.media_info())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A title on its way to being open.
+struct Start {
+    opening: Opening,
+    traffic: Arc<Traffic>,
+    events: Events<ResourceEvent>,
+    cancel: CancellationToken,
+    span: tracing::Span,
+}
+
+impl Resource {
+    /// Opens a title; ready when its first block is decoded. An ordinary future: it works on any executor, and dropping
+    /// it cancels the open.
+    ///
+    /// # Errors
+    /// Whatever keeps the first block from being decoded; [`Error::kind`] tells.
+    pub async fn new(config: ResourceConfig) -> Result<Self, Error> {
+        let start = start(config)?;
+        let cancelled = Box::pin(start.cancel.clone().cancelled_owned());
+        let audio = match select(start.opening, cancelled).await {
+            Either::Left((opened, _)) => opened.map_err(|error| told(error, &start.cancel)),
+            Either::Right(_) => Err(Error::cancelled()),
+        };
+        let audio = audio.inspect_err(|error| {
+            start
+                .span
+                .in_scope(|| tracing::debug!(target: "kithara", %error, "not opened"));
+        })?;
+        start.span.in_scope(|| {
+            tracing::debug!(target: "kithara", spec = ?audio.spec(), "opened");
+        });
+        Self::opened(audio, start.traffic, start.events, start.cancel)
+    }
+
+    /// [`new`](Self::new) for callers without an async runtime: blocks the calling thread.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn blocking(config: ResourceConfig) -> Result<Self, Error> {
+        pollster::block_on(Self::new(config))
+    }
+
+    fn opened(
+        audio: Audio,
+        traffic: Arc<Traffic>,
+        events: Events<ResourceEvent>,
+        cancel: CancellationToken,
+    ) -> Result<Self, Error> {
+        let control = Control::new(audio.control(), traffic);
+        let closer = audio.control();
+        let watch = kithara_stream::when_cancelled(&cancel, move || closer.close())?;
+        Ok(Self {
+            audio,
+            control,
+            events,
+            cancel,
+            _watch: watch,
+        })
+    }
+
+    /// Sample rate and channels of everything read. May be called on an audio thread.
+    pub fn spec(&self) -> PcmSpec {
+        self.audio.spec()
+    }
+
+    /// Container and codec as found in the bytes.
+    pub fn media_info(&self) -> &MediaInfo {
+        self.audio.media_info()
+    }
+
+    /// The tags the decoder came past.
+    pub fn metadata(&self) -> &TrackMetadata {
+        self.audio.metadata()
+    }
+
+    /// How long the title is: exact where the container says so, else an estimate, `None` where nothing tells. Takes a
+    /// short lock: not for an audio thread.
+    pub fn duration(&self) -> Option<MediaDuration> {
+        self.audio.duration()
+    }
+
+    /// Reads interleaved samples, whole frames, and blocks until there is at least one frame. Returns the number of
+    /// samples written; 0 only at the end. Waits while paused. Not for an audio thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if `out` cannot hold one frame. Everything else comes after every frame before it and is
+    /// repeated until a seek.
+    pub fn read(&mut self, out: &mut [f32]) -> Result<usize, Error> {
+        self.audio.read(out).map_err(|error| told(error, &self.cancel))
+    }
+
+    /// Like [`read`](Self::read), one plane per channel; the shortest plane limits the frames. Returns frames.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read), and [`ErrorKind::Config`] if the number of planes is not that of the channels.
+    pub fn read_planar(&mut self, out: &mut [&mut [f32]]) -> Result<usize, Error> {
+        self.audio
+            .read_planar(out)
+            .map_err(|error| told(error, &self.cancel))
+    }
+
+    /// [`read`](Self::read) that waits without blocking, on any executor.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn read_async(&mut self, out: &mut [f32]) -> Result<usize, Error> {
+        let read = self.audio.read_async(out).await;
+        read.map_err(|error| told(error, &self.cancel))
+    }
+
+    /// Reads what is ready and fills the rest of `out` with silence; tells how many frames are audio, and why no more.
+    ///
+    /// For the audio thread: it never waits, takes no lock, allocates and frees nothing, makes no system call. Meant to
+    /// be called about as fast as the audio plays.
+    pub fn try_read(&mut self, out: &mut [f32]) -> ReadOutcome {
+        self.audio.try_read(out)
+    }
+
+    /// The rest of the title block by block, as fast as it can be decoded. Blocks the calling thread; ends after the
+    /// last frame or the first error.
+    pub fn blocks(&mut self) -> impl Iterator<Item = Result<PcmChunk, Error>> + '_ {
+        let cancel = self.cancel.clone();
+        self.audio
+            .blocks()
+            .map(move |block| block.map_err(|error| told(error, &cancel)))
+    }
+
+    /// A handle that controls the resource from anywhere, also after the resource went into a mixer.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// A subscription to everything the resource reports from now on. To hear what happens during the open as well, use
+    /// [`ResourceConfig::events`].
+    pub fn events(&self) -> Events<ResourceEvent> {
+        self.events.clone()
+    }
+
+    /// [`Control::seek`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] once the resource is closed.
+    pub fn seek(&self, to: Duration, mode: SeekMode) -> Result<SeekId, Error> {
+        self.control.seek(to, mode)
+    }
+
+    /// [`Control::position`].
+    pub fn position(&self) -> Duration {
+        self.control.position()
+    }
+
+    /// [`Control::pause`].
+    pub fn pause(&self) {
+        self.control.pause();
+    }
+
+    /// [`Control::resume`].
+    pub fn resume(&self) {
+        self.control.resume();
+    }
+}
+
+impl PcmReader for Resource {
+    fn spec(&self) -> PcmSpec {
+        self.audio.spec()
+    }
+
+    fn duration(&self) -> Option<MediaDuration> {
+        self.audio.duration()
+    }
+
+    fn position(&self) -> Duration {
+        self.control.position()
+    }
+
+    fn read(&mut self, out: &mut [f32]) -> Result<usize, AudioError> {
+        self.audio.read(out)
+    }
+
+    fn read_planar(&mut self, out: &mut [&mut [f32]]) -> Result<usize, AudioError> {
+        self.audio.read_planar(out)
+    }
+
+    fn try_read(&mut self, out: &mut [f32]) -> ReadOutcome {
+        self.audio.try_read(out)
+    }
+}
+
+fn start(config: ResourceConfig) -> Result<Start, Error> {
+    let name = config.name.clone().unwrap_or_else(|| config.src.to_string());
+    let span = tracing::debug_span!(target: "kithara", "resource", name);
+    if config.cancel.is_cancelled() {
+        return Err(Error::cancelled());
+    }
+    let traffic = Arc::new(Traffic::default());
+    let counted = Arc::clone(&traffic);
+    let sink = config.sink.clone().inspect(move |event| counted.count(event));
+    let mut audio = AudioConfig::new()
+        .with_preload(config.preload)
+        .with_events(sink.map(ResourceEvent::from));
+    if let Some(pool) = &config.pcm_pool {
+        audio = audio.with_pool(pool.clone());
+    }
+    let (events, cancel) = (config.events.clone(), config.cancel.clone());
+    let opening = span.in_scope(|| open(config, sink, audio))?;
+    Ok(Start {
+        opening,
+        traffic,
+        events,
+        cancel,
+        span,
+    })
+}
+
+#[cfg(feature = "file")]
+fn open(
+    config: ResourceConfig,
+    sink: EventSink<ResourceEvent>,
+    audio: AudioConfig,
+) -> Result<Opening, Error> {
+    use kithara_file::{File, FileConfig, FilePolicy, FileSrc};
+    use kithara_stream::StreamType;
+
+    use crate::{ResourceSrc, SourceType};
+
+    if SourceType::detect(&config.src) == SourceType::HlsStream {
+        return Err(no_hls(&config));
+    }
+    let src = match config.src {
+        ResourceSrc::Url(url) => FileSrc::Remote(url, config.client.net()?),
+        ResourceSrc::Path(path) => FileSrc::Local(path),
+    };
+    let mut policy = FilePolicy::default();
+    if let Some(bytes) = config.look_ahead_bytes {
+        policy.look_ahead_bytes = bytes;
+    }
+    let mut file = FileConfig::new(src)
+        .with_policy(policy)
+        .with_events(sink.map(ResourceEvent::from))
+        .with_cancel(config.cancel);
+    if let Some(hint) = config.hint {
+        file = file.with_hint(hint);
+    }
+    Ok(Audio::open(move || Ok(Box::new(File::open(file)?)), audio))
+}
+
+#[cfg(not(feature = "file"))]
+fn open(
+    config: ResourceConfig,
+    _sink: EventSink<ResourceEvent>,
+    _audio: AudioConfig,
+) -> Result<Opening, Error> {
+    Err(no_hls(&config))
+}
+
+fn no_hls(config: &ResourceConfig) -> Error {
+    let what = if cfg!(feature = "file") {
+        "HLS playlists are not supported yet"
+    } else {
+        "this build has no protocol that opens it; enable the feature `file`"
+    };
+    Error::unsupported(format!("{}: {what}", config.src))
+}
+
+/// A close that the caller's token caused is a cancellation.
+fn told(error: AudioError, cancel: &CancellationToken) -> Error {
+    let error = Error::from(error);
+    if error.kind() == ErrorKind::Closed && cancel.is_cancelled() {
+        return Error::cancelled();
+    }
+    error
+}

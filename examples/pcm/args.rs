@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+pub const USAGE: &str = "\
+usage: pcm [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]
+
+  SOURCE           a URL or a path; without it a built-in demo over a slow link
+  -o FILE          write the samples to FILE; `-o -` writes raw f32le to standard output
+  --format FORMAT  wav (default) or f32le; standard output is always f32le
+  --start S        begin S seconds into the title
+  --len S          stop after S seconds
+  --json           one line of figures instead of the summary (on standard error with `-o -`)
+  --events         print what the library reports to standard error";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Wav,
+    F32le,
+}
+
+pub enum Target {
+    Nowhere,
+    Stdout,
+    File(PathBuf),
+}
+
+pub struct Args {
+    pub source: Option<String>,
+    pub target: Target,
+    pub format: Format,
+    pub start: Duration,
+    pub len: Option<Duration>,
+    pub json: bool,
+    pub events: bool,
+}
+
+impl Args {
+    /// `None` if help was asked for.
+    pub fn parse() -> Result<Option<Self>, lexopt::Error> {
+        let mut args = Self {
+            source: None,
+            target: Target::Nowhere,
+            format: Format::Wav,
+            start: Duration::ZERO,
+            len: None,
+            json: false,
+            events: false,
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Short('h') | Long("help") => return Ok(None),
+                Short('o') | Long("output") => {
+                    let target = parser.value()?;
+                    args.target = if target == "-" {
+                        Target::Stdout
+                    } else {
+                        Target::File(target.into())
+                    };
+                }
+                Long("format") => {
+                    args.format = match parser.value()?.string()?.as_str() {
+                        "wav" => Format::Wav,
+                        "f32le" => Format::F32le,
+                        other => return Err(format!("unknown format {other:?}").into()),
+                    };
+                }
+                Long("start") => args.start = seconds(&mut parser)?,
+                Long("len") => args.len = Some(seconds(&mut parser)?),
+                Long("json") => args.json = true,
+                Long("events") => args.events = true,
+                Value(source) if args.source.is_none() => args.source = Some(source.string()?),
+                _ => return Err(arg.unexpected()),
+            }
+        }
+        Ok(Some(args))
+    }
+}
+
+fn seconds(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
+    let seconds: f64 = parser.value()?.parse()?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| format!("{seconds} is not a time: {error}").into())
+}

@@ -1,0 +1,122 @@
+//! Decodes any URL or path to PCM, without a sound card.
+//!
+//! `cargo run --release --example pcm -- [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]`
+//!
+//! Without SOURCE it serves a built-in piece of music over a slow link of its own and decodes that.
+
+mod args;
+mod output;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use kithara::prelude::*;
+use kithara_examples::Demo;
+
+use args::Args;
+use output::Output;
+use report::{Progress, Report};
+
+/// Frames decoded, written and flushed at a time.
+const BLOCK: usize = 1024;
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let args = match Args::parse() {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            println!("{}", args::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("pcm: {error}\n{}", args::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pcm: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), AnyError> {
+    let source = match &args.source {
+        Some(source) => source.clone(),
+        None => Demo::start()?.url(),
+    };
+    let began = Instant::now();
+    let config = ResourceConfig::new(&source)?;
+    if args.events {
+        print_events(config.events());
+    }
+    let mut resource = Resource::blocking(config)?;
+    if args.start.as_nanos() > 0 {
+        resource.seek(args.start, SeekMode::Exact)?;
+    }
+    let mut output = Output::open(args, resource.spec())?;
+    let mut report = Report::new(&resource, began);
+    let outcome = copy(args, &mut resource, &mut output, &mut report);
+    // Whatever happened, what was decoded is written whole.
+    output.finish()?;
+    report.finish(&resource);
+    if args.json {
+        let line = report.json();
+        // Standard output may be carrying the samples.
+        if output.is_stdout() {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
+        }
+    } else {
+        eprintln!("{}", report.text());
+    }
+    outcome
+}
+
+fn copy(
+    args: &Args,
+    resource: &mut Resource,
+    output: &mut Output,
+    report: &mut Report,
+) -> Result<(), AnyError> {
+    let spec = resource.spec();
+    let channels = usize::from(spec.channels.get());
+    let mut left = args.len.map_or(u64::MAX, |len| spec.frames(len));
+    let progress = Progress::new(args, resource);
+    let mut block = vec![0.0f32; BLOCK * channels];
+    while left > 0 {
+        let frames = BLOCK.min(usize::try_from(left).unwrap_or(BLOCK));
+        let samples = resource.read(&mut block[..frames * channels])?;
+        if samples == 0 {
+            break;
+        }
+        output.write(&block[..samples])?;
+        let frames = (samples / channels) as u64;
+        left -= frames;
+        report.add(frames);
+        progress.show(resource.position());
+    }
+    Ok(())
+}
+
+fn print_events(mut events: Events<ResourceEvent>) {
+    std::thread::spawn(move || {
+        loop {
+            match events.recv_blocking() {
+                Ok(event) => eprintln!("{event:?}"),
+                Err(kithara::RecvError::Lagged(missed)) => eprintln!("({missed} events missed)"),
+                Err(kithara::RecvError::Closed) => return,
+            }
+        }
+    });
+}

@@ -1,0 +1,105 @@
+//! The built-in demo: a short piece of music on a server of our own, throttled like a slow link.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream;
+
+/// Made for this project; see `examples/assets/README.md`.
+static MUSIC: &[u8] = include_bytes!("../assets/demo.mp3");
+/// A slow link: about four times what the music needs.
+const BYTES_PER_SECOND: usize = 64_000;
+const ROUND_TRIP: Duration = Duration::from_millis(60);
+/// Sent at a time.
+const PIECE: usize = 4_000;
+
+/// A demo server on a port of the loopback interface; it lives as long as the process.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    address: SocketAddr,
+}
+
+impl Demo {
+    /// Starts the server on a thread of its own.
+    pub fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
+        let address = listener.local_addr()?;
+        let app = Router::new().route("/demo.mp3", get(serve));
+        std::thread::Builder::new()
+            .name("demo-server".into())
+            .spawn(move || {
+                if let Err(error) = runtime.block_on(async { axum::serve(listener, app).await }) {
+                    eprintln!("the demo server failed: {error}");
+                }
+            })?;
+        Ok(Self { address })
+    }
+
+    /// Where the music is.
+    pub fn url(&self) -> String {
+        format!("http://{}/demo.mp3", self.address)
+    }
+}
+
+async fn serve(headers: HeaderMap) -> Response {
+    tokio::time::sleep(ROUND_TRIP).await;
+    let total = MUSIC.len();
+    let asked = headers
+        .get(header::RANGE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| parse_range(text, total));
+    let range = asked.clone().unwrap_or(0..total);
+    if range.is_empty() {
+        let unsatisfied = [(header::CONTENT_RANGE, format!("bytes */{total}"))];
+        return (StatusCode::RANGE_NOT_SATISFIABLE, unsatisfied).into_response();
+    }
+    let mut facts = vec![
+        (header::CONTENT_TYPE, "audio/mpeg".to_owned()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CONTENT_LENGTH, range.len().to_string()),
+        (header::ETAG, "\"demo-1\"".to_owned()),
+    ];
+    let mut status = StatusCode::OK;
+    if asked.is_some() {
+        status = StatusCode::PARTIAL_CONTENT;
+        let content = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+        facts.push((header::CONTENT_RANGE, content));
+    }
+    let mut response = (status, throttled(&MUSIC[range])).into_response();
+    for (name, value) in facts {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The range of `bytes=A-B` or `bytes=A-`; the demo needs no other form.
+fn parse_range(text: &str, total: usize) -> Option<std::ops::Range<usize>> {
+    let (start, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let start: usize = start.parse().ok()?;
+    let end = match last {
+        "" => total,
+        last => last.parse::<usize>().ok()?.saturating_add(1).min(total),
+    };
+    Some(start..end.max(start))
+}
+
+fn throttled(bytes: &'static [u8]) -> Body {
+    let pause = Duration::from_secs(1) * u32::try_from(PIECE).unwrap_or(1)
+        / u32::try_from(BYTES_PER_SECOND).unwrap_or(1);
+    let pieces = stream::unfold(bytes.chunks(PIECE), move |mut rest| async move {
+        let piece = rest.next()?;
+        tokio::time::sleep(pause).await;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(piece)), rest))
+    });
+    Body::from_stream(pieces)
+}

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
+use kithara::ResourceSrc;
 use kithara::file::{File, FileConfig, FileSrc};
 use kithara::net::{HttpClient, NetExt, NetOptions, RetryPolicy};
 use kithara::stream::Stream;
-use kithara::ResourceSrc;
 use kithara_examples::Demo;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::formats::probe::Hint;
@@ -39,7 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         FormatOptions::default(),
         MetadataOptions::default(),
     )?;
-    let track = format.default_track(TrackType::Audio).ok_or("no audio track")?;
+    let track = format
+        .default_track(TrackType::Audio)
+        .ok_or("no audio track")?;
     let id = track.id;
     let params = track
         .codec_params

@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let resource = Resource::blocking(ResourceConfig::new(&source)?)?;
     let control = resource.control();
     let total = resource.duration().map(MediaDuration::value);
-    println!("{} Hz, {} channels", resource.spec().sample_rate, resource.spec().channels);
+    println!(
+        "{} Hz, {} channels",
+        resource.spec().sample_rate,
+        resource.spec().channels
+    );
     println!("space: pause, left and right: seek, q: quit");
 
     let sink = rodio::DeviceSinkBuilder::open_default_sink()?;
@@ -44,7 +48,11 @@ fn listen(
     while !player.empty() {
         let position = control.position();
         match total {
-            Some(total) => print!("\r{:6.1} of {:.1} s ", position.as_secs_f64(), total.as_secs_f64()),
+            Some(total) => print!(
+                "\r{:6.1} of {:.1} s ",
+                position.as_secs_f64(),
+                total.as_secs_f64()
+            ),
             None => print!("\r{:6.1} s ", position.as_secs_f64()),
         }
         std::io::Write::flush(&mut std::io::stdout())?;
@@ -56,7 +64,11 @@ fn listen(
             KeyCode::Char('q') | KeyCode::Esc => break,
             KeyCode::Char(' ') => {
                 paused = !paused;
-                if paused { control.pause() } else { control.resume() }
+                if paused {
+                    control.pause()
+                } else {
+                    control.resume()
+                }
             }
             KeyCode::Right => drop(control.seek(position + STEP, SeekMode::Fast)?),
             KeyCode::Left => drop(control.seek(position.saturating_sub(STEP), SeekMode::Fast)?),

@@ -77,6 +77,9 @@ impl Output {
 }
 
 fn write_raw(out: &mut impl Write, samples: &[f32]) -> io::Result<()> {
-    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let bytes: Vec<u8> = samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect();
     out.write_all(&bytes)
 }

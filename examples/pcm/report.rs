@@ -61,7 +61,9 @@ impl Report {
     pub fn new(resource: &Resource, began: Instant) -> Self {
         let info = resource.media_info();
         let codec = info.codec.map_or("?".into(), |codec| codec.to_string());
-        let container = info.container.map_or("?".into(), |container| container.to_string());
+        let container = info
+            .container
+            .map_or("?".into(), |container| container.to_string());
         Self {
             spec: resource.spec(),
             codec: format!("{codec} in {container}"),

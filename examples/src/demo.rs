@@ -99,7 +99,10 @@ fn throttled(bytes: &'static [u8]) -> Body {
     let pieces = stream::unfold(bytes.chunks(PIECE), move |mut rest| async move {
         let piece = rest.next()?;
         tokio::time::sleep(pause).await;
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(piece)), rest))
+        Some((
+            Ok::<_, std::convert::Infallible>(Bytes::from_static(piece)),
+            rest,
+        ))
     });
     Body::from_stream(pieces)
 }

@@ -22,7 +22,8 @@ use crate::{AudioConfig, AudioControl, AudioError, Opening, PcmReader, ReadOutco
 /// It may be sent to the thread that plays. Dropping it ends everything the open started: without waiting, without
 /// freeing anything on the calling thread, at the price of one wake call, so an audio thread may do it.
 pub struct Audio {
-    feed: Box<Feed>,
+    // Not boxed: a box would be freed where the `Audio` is dropped.
+    feed: Feed,
     spec: PcmSpec,
     channels: usize,
     /// Added to the samples taken from the feed, in frames, it gives the frame of the title. It wraps.
@@ -68,7 +69,7 @@ impl Audio {
         Opening::new(shared, slot)
     }
 
-    pub(crate) fn new(held: Arc<Held>, feed: Box<Feed>, spec: PcmSpec, pool: PcmPool) -> Self {
+    pub(crate) fn new(held: Arc<Held>, feed: Feed, spec: PcmSpec, pool: PcmPool) -> Self {
         held.shared.hear(feed.id, feed.frame);
         Self {
             offset: feed.frame,
@@ -149,7 +150,9 @@ impl PcmReader for Audio {
         let frames = out.iter().map(|plane| plane.len()).min().unwrap_or(0);
         let samples = self.require_frames(frames, frames)?;
         pollster::block_on(poll_fn(|cx| {
-            self.poll_samples(cx, samples, |audio, samples| audio.take_planar(out, samples))
+            self.poll_samples(cx, samples, |audio, samples| {
+                audio.take_planar(out, samples);
+            })
         }))
         .map(|samples| samples / self.channels)
     }
@@ -186,9 +189,15 @@ impl PcmReader for Audio {
 }
 
 impl Audio {
-    fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut [f32]) -> Poll<Result<usize, AudioError>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut [f32],
+    ) -> Poll<Result<usize, AudioError>> {
         let samples = self.require_frames(out.len() / self.channels, out.len())?;
-        self.poll_samples(cx, samples, |audio, samples| audio.take(&mut out[..samples]))
+        self.poll_samples(cx, samples, |audio, samples| {
+            audio.take(&mut out[..samples]);
+        })
     }
 
     /// The samples in `frames` frames, of which there must be one; `samples` is what the caller's buffer holds.
@@ -321,14 +330,20 @@ impl Audio {
         let queued = self.feed.samples.slots();
         let shared = &self.held.shared;
         shared.set_state(state);
-        shared.took(samples / self.channels, self.frame(), queued / self.channels);
+        shared.took(
+            samples / self.channels,
+            self.frame(),
+            queued / self.channels,
+        );
     }
 
     /// Wakes a sleeping decode thread when less than half of the buffer is left, unless nothing more is to come.
     fn ask_for_more(&self) {
         let samples = &self.feed.samples;
         if self.feed.markers.is_empty()
-            && samples.slots() < samples.buffer().capacity() / 2 && self.held.shared.is_worker_parked() {
+            && samples.slots() < samples.buffer().capacity() / 2
+            && self.held.shared.is_worker_parked()
+        {
             self.held.shared.unpark_worker();
         }
     }

@@ -16,7 +16,10 @@ pub struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     pub(crate) fn new(audio: &'a mut Audio) -> Self {
-        Self { audio, failed: false }
+        Self {
+            audio,
+            failed: false,
+        }
     }
 
     fn block(&mut self) -> Result<Option<PcmChunk>, AudioError> {

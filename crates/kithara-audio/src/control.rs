@@ -85,7 +85,10 @@ impl AudioControl {
         AudioStats {
             underruns: self.shared.underruns(),
             frames_read: self.shared.frames_read(),
-            buffered: self.shared.spec().map_or(Duration::ZERO, |spec| spec.time(frames)),
+            buffered: self
+                .shared
+                .spec()
+                .map_or(Duration::ZERO, |spec| spec.time(frames)),
             wakes: self.shared.wakes(),
         }
     }

@@ -69,12 +69,13 @@ const _: () = assert!(
 
 impl Exchange {
     /// Takes the newest feed in exchange for `feed`, if there is a newer one. Wait-free.
-    pub(crate) fn renew(&self, feed: &mut Box<Feed>) -> bool {
-        let Some(newer) = self.offered.take() else {
+    pub(crate) fn renew(&self, feed: &mut Feed) -> bool {
+        let Some(mut parcel) = self.offered.take() else {
             return false;
         };
-        let left = std::mem::replace(feed, newer);
-        let before = self.returned.swap(Some(left));
+        // The parcel goes back with the old feed in it: the reader keeps no box that it would have to free.
+        std::mem::swap(&mut *parcel, feed);
+        let before = self.returned.swap(Some(parcel));
         debug_assert!(before.is_none(), "a third lane exists");
         true
     }
@@ -191,7 +192,11 @@ impl Fill {
         let room = self.samples.slots();
         let count = samples.len().min(room - room % channels);
         let (pushed, _) = self.samples.push_partial_slice(&samples[..count]);
-        debug_assert_eq!(pushed.len(), count, "only the reader frees room, so it cannot shrink");
+        debug_assert_eq!(
+            pushed.len(),
+            count,
+            "only the reader frees room, so it cannot shrink"
+        );
         self.pushed += pushed.len() as u64;
         pushed.len()
     }
@@ -236,7 +241,7 @@ mod tests {
     fn a_lane_nobody_took_is_used_again() {
         let exchange = Exchange::default();
         let mut lanes = Lanes::new(8, 0, 0);
-        let mut feed = lanes.take_first(&exchange).unwrap();
+        let mut feed = *lanes.take_first(&exchange).unwrap();
         assert_eq!(lanes.fill().push(&[1.0; 10], 2), 8);
         for id in 1..100 {
             lanes.renew(&exchange, id, 10 * id);
@@ -257,7 +262,7 @@ mod tests {
     fn two_lanes_serve_any_number_of_seeks() {
         let exchange = Exchange::default();
         let mut lanes = Lanes::new(8, 0, 0);
-        let mut feed = lanes.take_first(&exchange).unwrap();
+        let mut feed = *lanes.take_first(&exchange).unwrap();
         for id in 1..100 {
             lanes.fill().push(&[-1.0; 4], 2);
             lanes.renew(&exchange, id, id);
@@ -274,7 +279,9 @@ mod tests {
     #[test]
     fn the_last_marker_always_finds_room() {
         let mut lanes = Lanes::new(8, 0, 0);
-        let marked = (0..100).filter(|frame| lanes.fill().mark_frame(*frame)).count();
+        let marked = (0..100)
+            .filter(|frame| lanes.fill().mark_frame(*frame))
+            .count();
         assert_eq!(marked, MARKERS - 1);
         lanes.fill().finish(MarkerKind::Failed);
     }

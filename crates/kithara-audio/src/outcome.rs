@@ -44,7 +44,10 @@ impl ReadState {
     }
 
     pub(crate) fn from_code(code: u8) -> Self {
-        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Failed)
+        Self::ALL
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or(Self::Failed)
     }
 }
 

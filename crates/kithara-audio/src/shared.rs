@@ -270,7 +270,8 @@ impl Shared {
     }
 
     pub(crate) fn count_underrun(&self) {
-        self.underruns.store(self.underruns() + 1, Ordering::Relaxed);
+        self.underruns
+            .store(self.underruns() + 1, Ordering::Relaxed);
     }
 
     /// Registers a reader that waits for `samples`. It looks once more after this.
@@ -340,7 +341,8 @@ impl Shared {
                 Some(timeout) => thread::park_timeout(timeout),
                 None => thread::park(),
             }
-            self.wakes.store(self.wakes().wrapping_add(1), Ordering::Relaxed);
+            self.wakes
+                .store(self.wakes().wrapping_add(1), Ordering::Relaxed);
         }
         self.parked.store(false, Ordering::SeqCst);
     }

@@ -75,7 +75,9 @@ impl Wishes {
     }
 
     fn show(&self, id: u64, target: Duration) {
-        let micros = u64::try_from(target.as_micros()).unwrap_or(u64::MAX).min(TARGET_MAX);
+        let micros = u64::try_from(target.as_micros())
+            .unwrap_or(u64::MAX)
+            .min(TARGET_MAX);
         let word = (id << TARGET_BITS) | micros;
         let mut seen = self.shown.load(Ordering::Relaxed);
         // Tags compare shifted to the top, where their difference wraps as that of whole ids does.
@@ -139,7 +141,8 @@ mod tests {
                 })
                 .collect();
             let taker = {
-                let (wishes, barrier, done) = (Arc::clone(&wishes), Arc::clone(&barrier), Arc::clone(&done));
+                let (wishes, barrier, done) =
+                    (Arc::clone(&wishes), Arc::clone(&barrier), Arc::clone(&done));
                 thread::spawn(move || {
                     let mut last = None;
                     barrier.wait();

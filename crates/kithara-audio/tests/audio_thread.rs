@@ -1,4 +1,5 @@
 //! What may be called on an audio thread allocates nothing and frees nothing there.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
 mod fixture;
@@ -8,7 +9,10 @@ use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 
-use fixture::{CHANNELS, FRAME, Gate, HEADER, await_event, gated, hang_guard, listened, open, open_gated, ramp, time_of};
+use fixture::{
+    CHANNELS, FRAME, Gate, HEADER, await_event, gated, hang_guard, listened, open, open_gated,
+    ramp, time_of,
+};
 use kithara_audio::{Audio, AudioConfig, AudioEvent, PcmReader, ReadState};
 use kithara_decode::SeekMode;
 
@@ -91,7 +95,9 @@ fn a_million_reads_in_every_state_touch_no_memory() {
     assert_eq!(a_million(&mut audio, 64, ReadState::Paused), 1_000_000);
     control.resume();
     control.seek(time_of(3_999_000), SeekMode::Exact).unwrap();
-    hang_guard("the end", || watched(|| audio.try_read(&mut buf).state) == ReadState::Ended);
+    hang_guard("the end", || {
+        watched(|| audio.try_read(&mut buf).state) == ReadState::Ended
+    });
     assert_eq!(a_million(&mut audio, 64, ReadState::Ended), 1_000_000);
     control.close();
     assert_eq!(a_million(&mut audio, 64, ReadState::Failed), 1_000_000);
@@ -112,7 +118,9 @@ fn a_million_reads_while_bytes_are_missing_touch_no_memory() {
     assert_eq!(a_million(&mut audio, 64, ReadState::Seeking), 1_000_000);
     gate.open(u64::MAX);
     let mut buf = [0.0; 64];
-    hang_guard("the error", || watched(|| audio.try_read(&mut buf).state) == ReadState::Failed);
+    hang_guard("the error", || {
+        watched(|| audio.try_read(&mut buf).state) == ReadState::Failed
+    });
     assert_eq!(a_million(&mut audio, 64, ReadState::Failed), 1_000_000);
 }
 
@@ -137,7 +145,9 @@ fn commands_and_seeks_that_land_touch_no_memory_on_the_reading_thread() {
                 _ => None,
             });
         }
-        hang_guard("a frame", || watched(|| audio.try_read(&mut buf)).frames > 0);
+        hang_guard("a frame", || {
+            watched(|| audio.try_read(&mut buf)).frames > 0
+        });
         assert_eq!(fixture::frame_of(&buf[..2]), round * 700);
     }
 }

@@ -1,4 +1,5 @@
 //! However it ends, nobody hangs, nothing leaks, and only this audio is affected.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture;
 
@@ -9,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use fixture::{
-    CHANNELS, FRAME, Gate, HEADER, assert_ramp, await_event, gated, hang_guard, listened, open, open_gated, ramp,
-    threads_named, time_of,
+    CHANNELS, FRAME, Gate, HEADER, assert_ramp, await_event, gated, hang_guard, listened, open,
+    open_gated, ramp, threads_named, time_of,
 };
 use kithara_audio::{Audio, AudioConfig, AudioError, AudioEvent, PcmReader, ReadState};
 use kithara_decode::SeekMode;
@@ -19,13 +20,18 @@ use kithara_stream::{Interrupt, Run, SeekRoute, Source, StreamError};
 const FRAMES: u32 = 200_000;
 
 fn no_thread_is_left() {
-    hang_guard("the decode threads to end", || threads_named("kithara-decode").is_empty());
+    hang_guard("the decode threads to end", || {
+        threads_named("kithara-decode").is_empty()
+    });
 }
 
 /// An open whose bytes stop after `frames`.
 fn blocked_after(frames: u64) -> (kithara_audio::Opening, Gate) {
     let gate = Gate::open_to(HEADER + frames * FRAME);
-    (open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new()), gate)
+    (
+        open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new()),
+        gate,
+    )
 }
 
 // The tests of this file count threads, so they run one after another.
@@ -58,7 +64,10 @@ fn a_close_ends_a_blocked_read_in_another_thread() {
         }
         control.close();
         reader.join().unwrap();
-        assert!(matches!(control.seek(Duration::ZERO, SeekMode::Fast), Err(AudioError::Closed)));
+        assert!(matches!(
+            control.seek(Duration::ZERO, SeekMode::Fast),
+            Err(AudioError::Closed)
+        ));
     }
     no_thread_is_left();
 }
@@ -75,7 +84,12 @@ fn dropping_ends_everything_at_any_moment() {
         match round % 4 {
             0 => {}
             1 => assert!(audio.try_read(&mut [0.0; 512]).frames > 0),
-            2 => drop(audio.control().seek(time_of(199_000), SeekMode::Exact).unwrap()),
+            2 => drop(
+                audio
+                    .control()
+                    .seek(time_of(199_000), SeekMode::Exact)
+                    .unwrap(),
+            ),
             _ => audio.control().pause(),
         }
         if round % 3 == 0 {
@@ -160,7 +174,10 @@ impl Source for Panicking {
     fn next_run(&mut self) -> Result<Option<Run>, StreamError> {
         assert!(self.at != "first run", "the source panics");
         let run = self.inner.next_run();
-        assert!(self.at != "end" || matches!(run, Ok(Some(_))), "the source panics");
+        assert!(
+            self.at != "end" || matches!(run, Ok(Some(_))),
+            "the source panics"
+        );
         run
     }
 
@@ -181,10 +198,20 @@ impl Drop for Panicking {
 }
 
 fn open_panicking(at: &'static str) -> kithara_audio::Opening {
-    let runs = vec![fixture::run(Duration::ZERO, Box::new(std::io::Cursor::new(ramp(3000))))];
+    let runs = vec![fixture::run(
+        Duration::ZERO,
+        Box::new(std::io::Cursor::new(ramp(3000))),
+    )];
     let (interrupt, seeks) = (Interrupt::new(), Arc::default());
-    let inner = fixture::Title { runs, interrupt, seeks };
-    Audio::open(move || Ok(Box::new(Panicking { inner, at })), AudioConfig::new())
+    let inner = fixture::Title {
+        runs,
+        interrupt,
+        seeks,
+    };
+    Audio::open(
+        move || Ok(Box::new(Panicking { inner, at })),
+        AudioConfig::new(),
+    )
 }
 
 #[test]
@@ -194,7 +221,10 @@ fn a_panic_in_the_source_ends_this_audio_only() {
     for _ in 0..20 {
         let opened = Audio::open(|| panic!("the opener panics"), AudioConfig::new()).wait();
         assert!(matches!(opened, Err(AudioError::Worker { .. })));
-        assert!(matches!(open_panicking("first run").wait(), Err(AudioError::Worker { .. })));
+        assert!(matches!(
+            open_panicking("first run").wait(),
+            Err(AudioError::Worker { .. })
+        ));
 
         let mut audio = open_panicking("end").wait().unwrap();
         let mut buf = vec![0.0; 100_000];
@@ -211,11 +241,17 @@ fn a_panic_in_the_source_ends_this_audio_only() {
         assert_eq!(next, 3000, "what was decoded before the panic is read");
         assert!(matches!(error, AudioError::Worker { .. }), "{error:?}");
         assert_eq!(audio.try_read(&mut buf).state, ReadState::Failed);
-        assert!(matches!(audio.control().seek(Duration::ZERO, SeekMode::Fast), Err(AudioError::Worker { .. })));
+        assert!(matches!(
+            audio.control().seek(Duration::ZERO, SeekMode::Fast),
+            Err(AudioError::Worker { .. })
+        ));
 
         let mut audio = open_panicking("seek").wait().unwrap();
         audio.control().seek(time_of(5), SeekMode::Fast).unwrap();
-        assert!(matches!(audio.read(&mut buf), Err(AudioError::Worker { .. })));
+        assert!(matches!(
+            audio.read(&mut buf),
+            Err(AudioError::Worker { .. })
+        ));
         drop(open_panicking("drop").wait().unwrap());
     }
     let mut buf = vec![0.0; 4096];
@@ -242,7 +278,10 @@ fn a_panic_in_the_bytes_comes_after_the_frames_before_it() {
         }
     };
     assert!(next <= 50_000);
-    assert!(matches!(error, AudioError::Decode(_) | AudioError::Worker { .. }), "{error:?}");
+    assert!(
+        matches!(error, AudioError::Decode(_) | AudioError::Worker { .. }),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -250,10 +289,15 @@ fn a_panic_in_a_listener_ends_this_audio_only() {
     let _alone = ALONE.lock();
     let (sink, _events) = kithara_stream::events::<AudioEvent>(8);
     let sink = sink.map(|event: AudioEvent| {
-        assert!(!matches!(event, AudioEvent::SeekDone { .. }), "the listener panics");
+        assert!(
+            !matches!(event, AudioEvent::SeekDone { .. }),
+            "the listener panics"
+        );
         event
     });
-    let mut audio = open(ramp(FRAMES), AudioConfig::new().with_events(sink)).wait().unwrap();
+    let mut audio = open(ramp(FRAMES), AudioConfig::new().with_events(sink))
+        .wait()
+        .unwrap();
     audio.control().seek(time_of(500), SeekMode::Fast).unwrap();
     let mut buf = vec![0.0; 100_000];
     let error = loop {
@@ -281,11 +325,15 @@ fn dropping_from_a_listener_works() {
             event
         }
     });
-    let audio = open(ramp(FRAMES), AudioConfig::new().with_events(sink)).wait().unwrap();
+    let audio = open(ramp(FRAMES), AudioConfig::new().with_events(sink))
+        .wait()
+        .unwrap();
     let control = audio.control();
     *owned.lock() = Some(audio);
     control.seek(time_of(5), SeekMode::Fast).unwrap();
-    await_event(&mut events, |event| matches!(event, AudioEvent::SeekDone { .. }).then_some(()));
+    await_event(&mut events, |event| {
+        matches!(event, AudioEvent::SeekDone { .. }).then_some(())
+    });
     no_thread_is_left();
 }
 

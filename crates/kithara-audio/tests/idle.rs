@@ -1,4 +1,5 @@
 //! How often the decode thread wakes. Counted by the kernel, over audio played at its own pace.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
 mod fixture;
@@ -18,7 +19,9 @@ fn waits() -> u64 {
         panic!("not one decode thread: {threads:?}");
     };
     let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.unwrap().trim().parse().unwrap()
 }
 
@@ -54,13 +57,19 @@ fn the_decode_thread_sleeps_while_it_is_not_needed() {
 
     let playing = waits_during(|| play(&mut audio, SECONDS));
     println!("playing: {playing} waits in {SECONDS} s");
-    assert!(playing <= 5 * SECONDS, "{playing} waits in {SECONDS} s of playing");
+    assert!(
+        playing <= 5 * SECONDS,
+        "{playing} waits in {SECONDS} s of playing"
+    );
 
     // It notices at its next look that nobody reads any more, and then keeps slowing.
     thread::sleep(Duration::from_secs(1));
     let stopped = waits_during(|| thread::sleep(Duration::from_secs(SECONDS)));
     println!("stopped: {stopped} waits in {SECONDS} s");
-    assert!(stopped <= SECONDS, "{stopped} waits in {SECONDS} s without a reader");
+    assert!(
+        stopped <= SECONDS,
+        "{stopped} waits in {SECONDS} s without a reader"
+    );
 
     // And is in time when somebody does again.
     play(&mut audio, SECONDS);

@@ -1,4 +1,5 @@
 //! The newest seek wins, and nothing from before it is ever read.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture;
 
@@ -8,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use fixture::{
-    CHANNELS, FRAME, Gate, HEADER, Seeded, assert_ramp, await_event, frame_of, gated, hang_guard, listened, open,
-    open_gated, ramp, time_of,
+    CHANNELS, FRAME, Gate, HEADER, Seeded, assert_ramp, await_event, frame_of, gated, hang_guard,
+    listened, open, open_gated, ramp, time_of,
 };
 use kithara_audio::{Audio, AudioConfig, AudioError, AudioEvent, PcmReader, ReadState, SeekId};
 use kithara_decode::SeekMode;
@@ -63,7 +64,10 @@ fn a_seek_is_exact_and_reported() {
             assert_eq!(control.position(), played);
         }
         let (target, landed, exact) = await_event(&mut events, done(id));
-        assert_eq!((target, landed, exact), (time_of(frame), audio.spec().time(frame), true));
+        assert_eq!(
+            (target, landed, exact),
+            (time_of(frame), audio.spec().time(frame), true)
+        );
     }
 }
 
@@ -82,7 +86,9 @@ fn a_storm_of_seeks_never_yields_a_stale_frame() {
                 thread::spawn(move || {
                     let mut numbers = Seeded::new(seed);
                     while !over.load(Ordering::Relaxed) {
-                        control.seek(time_of(numbers.below(90_000)), SeekMode::Exact).unwrap();
+                        control
+                            .seek(time_of(numbers.below(90_000)), SeekMode::Exact)
+                            .unwrap();
                         for _ in 0..numbers.below(2000) {
                             std::hint::spin_loop();
                         }
@@ -124,11 +130,17 @@ fn a_storm_of_seeks_never_yields_a_stale_frame() {
 fn of_many_seeks_few_are_carried_out_while_bytes_are_missing() {
     let gate = Gate::open_to(HEADER + 60_000 * FRAME);
     let (config, mut events) = listened();
-    let mut audio = open_gated(gated(ramp(FRAMES), &gate), config).wait().unwrap();
+    let mut audio = open_gated(gated(ramp(FRAMES), &gate), config)
+        .wait()
+        .unwrap();
     let control = audio.control();
     let mut last = None;
     for step in 0..1000 {
-        last = Some(control.seek(time_of(200_000 + step), SeekMode::Exact).unwrap());
+        last = Some(
+            control
+                .seek(time_of(200_000 + step), SeekMode::Exact)
+                .unwrap(),
+        );
     }
     gate.await_reader();
     assert_eq!(audio.try_read(&mut [0.0; 64]).state, ReadState::Seeking);
@@ -150,7 +162,9 @@ fn of_many_seeks_few_are_carried_out_while_bytes_are_missing() {
 #[test]
 fn a_seek_interrupts_a_blocked_decoder_and_wakes_a_blocked_reader() {
     let gate = Gate::open_to(HEADER + 100_000 * FRAME);
-    let mut audio = open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new()).wait().unwrap();
+    let mut audio = open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new())
+        .wait()
+        .unwrap();
     let control = audio.control();
     let seeker = thread::spawn({
         let gate = gate.clone();
@@ -168,7 +182,10 @@ fn a_seek_interrupts_a_blocked_decoder_and_wakes_a_blocked_reader() {
     while next < u64::from(FRAMES) {
         let count = audio.read(&mut buf).unwrap();
         let frame = frame_of(&buf[..count]);
-        assert!(frame == next || (1000..1300).contains(&frame), "from {next} to {frame}");
+        assert!(
+            frame == next || (1000..1300).contains(&frame),
+            "from {next} to {frame}"
+        );
         next = frame + (count / CHANNELS) as u64;
     }
     seeker.join().unwrap();
@@ -183,7 +200,10 @@ fn a_seek_while_paused_shows_its_target_and_starts_there() {
     control.pause();
     let before = control.position();
     assert_eq!(audio.try_read(&mut [0.0; 64]).state, ReadState::Paused);
-    assert_eq!((control.position(), control.state()), (before, ReadState::Paused));
+    assert_eq!(
+        (control.position(), control.state()),
+        (before, ReadState::Paused)
+    );
     for round in 0..100 {
         let frame = 10_000 + 5000 * (round % 50);
         let id = control.seek(time_of(frame), SeekMode::Fast).unwrap();
@@ -230,11 +250,18 @@ fn a_seek_leaves_the_end_behind_and_beyond_the_end_is_the_end() {
     let mut buf = vec![0.0; 4096];
     for _ in 0..50 {
         while audio.read(&mut buf).unwrap() > 0 {}
-        await_event(&mut events, |event| matches!(event, AudioEvent::EndOfStream).then_some(()));
+        await_event(&mut events, |event| {
+            matches!(event, AudioEvent::EndOfStream).then_some(())
+        });
         control.seek(time_of(9_000), SeekMode::Fast).unwrap();
         assert_eq!(first_frame(&mut audio), 9_000);
     }
-    for beyond in [time_of(10_000), Duration::from_secs(3600), Duration::from_secs(1 << 40), Duration::MAX] {
+    for beyond in [
+        time_of(10_000),
+        Duration::from_secs(3600),
+        Duration::from_secs(1 << 40),
+        Duration::MAX,
+    ] {
         let id = control.seek(beyond, SeekMode::Exact).unwrap();
         assert_eq!(audio.read(&mut buf).unwrap(), 0, "{beyond:?}");
         assert_eq!(audio.try_read(&mut buf).state, ReadState::Ended);
@@ -293,19 +320,22 @@ fn a_seek_from_a_listener_works() {
             control.seek(time_of(4321), SeekMode::Fast).unwrap();
         }
     });
-    let config = AudioConfig::new().with_events(listening(sink, move |event| (jump.lock().unwrap())(event)));
+    let config = AudioConfig::new()
+        .with_events(listening(&sink, move |event| (jump.lock().unwrap())(event)));
     let mut audio = open(ramp(FRAMES), config).wait().unwrap();
     own.set(audio.control()).unwrap();
     audio.control().seek(time_of(1), SeekMode::Fast).unwrap();
     for _ in 0..2 {
-        await_event(&mut events, |event| matches!(event, AudioEvent::SeekDone { .. }).then_some(()));
+        await_event(&mut events, |event| {
+            matches!(event, AudioEvent::SeekDone { .. }).then_some(())
+        });
     }
     assert_eq!(first_frame(&mut audio), 4321);
 }
 
 /// A sink that shows each event to `listener` before it passes it on.
 fn listening(
-    sink: kithara_stream::EventSink<AudioEvent>,
+    sink: &kithara_stream::EventSink<AudioEvent>,
     listener: impl Fn(&AudioEvent) + Send + Sync + 'static,
 ) -> kithara_stream::EventSink<AudioEvent> {
     sink.map(move |event| {

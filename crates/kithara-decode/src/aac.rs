@@ -8,7 +8,8 @@ use crate::{codec, limits};
 
 /// Sample rates by index.
 pub(crate) const RATES: [u32; 13] = [
-    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
+    7_350,
 ];
 
 /// Above this core rate nobody extends the spectrum, and marks of it in the packets are chance.
@@ -33,7 +34,10 @@ pub(crate) struct AacConfig {
 impl AacConfig {
     /// Reads an AudioSpecificConfig.
     pub(crate) fn parse(config: &[u8]) -> Option<Self> {
-        let mut bits = Bits { bytes: config, at: 0 };
+        let mut bits = Bits {
+            bytes: config,
+            at: 0,
+        };
         let mut object_type = bits.object_type()?;
         let mut sample_rate = bits.rate()?;
         let channel_configuration = bits.take(4)?;
@@ -137,10 +141,17 @@ impl AacConfig {
 /// whole byte, and fill elements come last, so they can be tried from behind. One block may agree by chance, several
 /// in a row do not.
 pub(crate) fn ends_in_sbr(block: &[u8]) -> bool {
-    let Some(last) = block.iter().rposition(|byte| *byte != 0) else { return false };
+    let Some(last) = block.iter().rposition(|byte| *byte != 0) else {
+        return false;
+    };
     let end = (last + 1) * 8 - block[last].trailing_zeros() as usize;
-    let Some(end) = end.checked_sub(3) else { return false };
-    let bits = Bits { bytes: block, at: 0 };
+    let Some(end) = end.checked_sub(3) else {
+        return false;
+    };
+    let bits = Bits {
+        bytes: block,
+        at: 0,
+    };
     bits.peek(end, 3) == Some(7) && fill_before(bits, end, 4)
 }
 
@@ -149,12 +160,15 @@ fn fill_before(bits: Bits<'_>, end: usize, depth: u32) -> bool {
     let short = (1..15).map(|count| (count, 7));
     let long = (15..=269).map(|count| (count, 15));
     short.chain(long).any(|(count, head)| {
-        let Some(start) = end.checked_sub(count * 8 + head) else { return false };
+        let Some(start) = end.checked_sub(count * 8 + head) else {
+            return false;
+        };
         let matches = bits.peek(start, 3) == Some(6)
             && if head == 7 {
                 bits.peek(start + 3, 4) == Some(count as u32)
             } else {
-                bits.peek(start + 3, 4) == Some(15) && bits.peek(start + 7, 8) == Some(count as u32 - 14)
+                bits.peek(start + 3, 4) == Some(15)
+                    && bits.peek(start + 7, 8) == Some(count as u32 - 14)
             };
         matches
             && match bits.peek(start + head, 4) {
@@ -203,12 +217,59 @@ impl Bits<'_> {
     /// The backward compatible signalling behind the configuration: 0x2b7 for replication, 0x548 for stereo.
     fn extension(&mut self) -> (bool, bool) {
         let end = self.bytes.len() * 8;
-        let Some(mark) = (self.at..end.saturating_sub(16)).find(|at| self.peek(*at, 11) == Some(0x2b7)) else {
+        let Some(mark) =
+            (self.at..end.saturating_sub(16)).find(|at| self.peek(*at, 11) == Some(0x2b7))
+        else {
             return (false, false);
         };
         self.at = mark + 11;
         let sbr = self.object_type() == Some(5) && self.take(1) == Some(1);
-        let ps = sbr && self.rate().is_some() && self.take(11) == Some(0x548) && self.take(1) == Some(1);
+        let ps =
+            sbr && self.rate().is_some() && self.take(11) == Some(0x548) && self.take(1) == Some(1);
         (sbr, ps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_named_by_their_configuration() {
+        let name = |config: &[u8]| {
+            AacConfig::parse(config)
+                .expect("a configuration")
+                .unsupported()
+        };
+        // Type, rate index, channels, then what follows.
+        assert_eq!(name(&[0x12, 0x10]), None, "AAC-LC, 44.1 kHz, stereo");
+        assert_eq!(name(&[0x12, 0x30]).as_deref(), Some("AAC of 6 channels"));
+        assert_eq!(name(&[0x2b, 0x92, 0x08, 0x00]).as_deref(), Some("HE-AAC"));
+        assert_eq!(
+            name(&[0xeb, 0x8a, 0x08, 0x00]).as_deref(),
+            Some("HE-AAC v2")
+        );
+        // AAC-LC with the extension behind it.
+        assert_eq!(
+            name(&[0x13, 0x90, 0x56, 0xe5, 0xa0]).as_deref(),
+            Some("HE-AAC")
+        );
+        assert_eq!(name(&[0x0a, 0x10]).as_deref(), Some("AAC Main"));
+        assert!(AacConfig::parse(&[0x12]).is_none());
+    }
+
+    #[test]
+    fn replication_is_found_at_the_end_of_a_block_and_nowhere_else() {
+        // Filler, then a fill element of one byte with the extension, then the end, then zeros.
+        let block = |payload: u8| {
+            let bits = format!("{:08b}110{:04b}{payload:08b}111", 0b1010_0101, 1);
+            let padded = format!("{bits:0<32}");
+            u32::from_str_radix(&padded, 2).expect("bits").to_be_bytes()
+        };
+        assert!(ends_in_sbr(&block(0xd5)));
+        assert!(ends_in_sbr(&block(0xe5)));
+        assert!(!ends_in_sbr(&block(0x05)));
+        assert!(!ends_in_sbr(&[]));
+        assert!(!ends_in_sbr(&[0, 0, 0]));
     }
 }

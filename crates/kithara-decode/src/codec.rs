@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use symphonia::core::audio::{Channels, Position};
-use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::audio::{
+    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::default::codecs::{
     AacDecoder, AdpcmDecoder, AlacDecoder, FlacDecoder, MpaDecoder, PcmDecoder, VorbisDecoder,
@@ -19,7 +21,7 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     out
 }
 
-/// A decoder for a track. It never trims: that is the business of a later stage.
+/// A decoder for a track. It never trims, since no packet asks for it: that is the business of a later stage.
 pub(crate) fn decoder(params: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>> {
     static REGISTRY: OnceLock<CodecRegistry> = OnceLock::new();
     let registry = REGISTRY.get_or_init(|| {
@@ -33,7 +35,8 @@ pub(crate) fn decoder(params: &AudioCodecParameters) -> Result<Box<dyn AudioDeco
         registry.register_audio_decoder::<VorbisDecoder>();
         registry
     });
-    let options = AudioDecoderOptions::default().gapless(false);
+    // Without `gapless` Vorbis gives frames for its first packet, which no overlap completes.
+    let options = AudioDecoderOptions::default().gapless(true);
     registry
         .make_audio_decoder(params, &options)
         .map_err(Fault::from)

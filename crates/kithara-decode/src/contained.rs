@@ -8,8 +8,8 @@ use kithara_stream::{ByteSource, MediaInfo};
 use crate::fault::{Fault, Result as FaultResult};
 use crate::pipeline::{Pipeline, is_passing};
 use crate::{
-    DecodeError, DecoderOptions, Guard, InnerDecoder, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode,
-    TrackMetadata, WorkerFault,
+    DecodeError, DecoderOptions, Guard, InnerDecoder, Landing, MediaDuration, Notice, PcmChunk,
+    PcmSpec, SeekMode, TrackMetadata, WorkerFault,
 };
 
 /// Opens a run.
@@ -81,9 +81,15 @@ impl Contained {
         }
     }
 
-    fn call<T>(&mut self, run: impl FnOnce(&mut Pipeline) -> FaultResult<T>) -> Result<T, DecodeError> {
-        let mut pipeline = match std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun)) {
-            State::Running(pipeline) | State::Interrupted(pipeline) | State::Failed(pipeline, _) => pipeline,
+    fn call<T>(
+        &mut self,
+        run: impl FnOnce(&mut Pipeline) -> FaultResult<T>,
+    ) -> Result<T, DecodeError> {
+        let mut pipeline = match std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun))
+        {
+            State::Running(pipeline)
+            | State::Interrupted(pipeline)
+            | State::Failed(pipeline, _) => pipeline,
             State::Dead(fault) => {
                 self.state = State::Dead(fault.clone());
                 return Err(self.worker(fault));
@@ -164,9 +170,9 @@ impl InnerDecoder for Contained {
 
     fn take_notices(&mut self) -> Vec<Notice> {
         match &mut self.state {
-            State::Running(pipeline) | State::Interrupted(pipeline) | State::Failed(pipeline, _) => {
-                pipeline.take_notices()
-            }
+            State::Running(pipeline)
+            | State::Interrupted(pipeline)
+            | State::Failed(pipeline, _) => pipeline.take_notices(),
             State::Dead(_) => Vec::new(),
         }
     }
@@ -174,7 +180,9 @@ impl InnerDecoder for Contained {
 
 impl Drop for Contained {
     fn drop(&mut self) {
-        if let State::Running(pipeline) | State::Interrupted(pipeline) | State::Failed(pipeline, _) =
+        if let State::Running(pipeline)
+        | State::Interrupted(pipeline)
+        | State::Failed(pipeline, _) =
             std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun))
         {
             drop(contain(&self.guard, || drop(pipeline)));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use kithara_bufpool::PcmPool;
 use kithara_stream::{AudioCodec, ByteSource, MediaInfo};
 
-use crate::{DecodeError, Guard, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode, TrackMetadata};
+use crate::{
+    DecodeError, Guard, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode, TrackMetadata,
+};
 
 /// Decodes one run, block by block.
 ///

@@ -76,3 +76,13 @@ pub(crate) trait Demux: Send {
     /// Told once: the frames that really were decoded up to the first packet that had `ends_at`.
     fn calibrate(&mut self, _decoded: u64, _stated: i64) {}
 }
+
+/// Notices nobody has taken yet; of more than these only the oldest are kept.
+const MAX_NOTICES: usize = 1024;
+
+/// Notes something, unless nobody listens.
+pub(crate) fn note(notices: &mut Vec<Notice>, notice: Notice) {
+    if notices.len() < MAX_NOTICES {
+        notices.push(notice);
+    }
+}

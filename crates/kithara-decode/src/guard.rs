@@ -142,7 +142,10 @@ impl Drop for Reading<'_> {
 
 /// One writer only, so a load and a store will do where a read-modify-write would lock the bus.
 fn step(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
 }
 
 /// The kernel's id of the calling thread, asked for once per thread; 0 where it cannot be had.

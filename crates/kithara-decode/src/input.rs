@@ -108,7 +108,9 @@ impl Input {
     pub(crate) fn read_direct(&mut self, pos: u64, out: &mut [u8]) -> std::io::Result<usize> {
         // What the sniffer read is not read twice.
         if let Some(from) = pos.checked_sub(self.start)
-            && let Some(held) = usize::try_from(from).ok().and_then(|from| self.window.get(from..))
+            && let Some(held) = usize::try_from(from)
+                .ok()
+                .and_then(|from| self.window.get(from..))
             && !held.is_empty()
         {
             let count = held.len().min(out.len());
@@ -144,7 +146,10 @@ impl Input {
             from = 0;
         }
         while self.window.len() - from < count {
-            let step = self.step.max(count - (self.window.len() - from)).min(MAX_STEP);
+            let step = self
+                .step
+                .max(count - (self.window.len() - from))
+                .min(MAX_STEP);
             if self.grow(step)? == 0 {
                 break;
             }

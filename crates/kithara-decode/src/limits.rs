@@ -21,7 +21,9 @@ pub(crate) const TABLE_ENTRIES: u64 = 4_000_000;
 /// A layout within the limits.
 pub(crate) fn spec(sample_rate: u32, channels: u32) -> Result<PcmSpec> {
     if !RATES.contains(&sample_rate) {
-        return Err(Fault::unsupported(format!("a sample rate of {sample_rate} Hz")));
+        return Err(Fault::unsupported(format!(
+            "a sample rate of {sample_rate} Hz"
+        )));
     }
     let rate = NonZeroU32::new(sample_rate);
     let count = u16::try_from(channels).ok().and_then(NonZeroU16::new);

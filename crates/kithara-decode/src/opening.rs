@@ -62,7 +62,10 @@ fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<u64> {
     for _ in 0..MAX_TAGS {
         let at = input.pos();
         let head = input.peek(10)?;
-        if head.len() < 10 || !head.starts_with(b"ID3") || head[6..10].iter().any(|byte| byte & 0x80 != 0) {
+        if head.len() < 10
+            || !head.starts_with(b"ID3")
+            || head[6..10].iter().any(|byte| byte & 0x80 != 0)
+        {
             break;
         }
         let size = mpeg::id3_bytes(head);
@@ -86,12 +89,18 @@ fn recognise(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u6
     }
     let window = input.peek(4)?;
     match sniffed {
-        Some(Sniffed::Container(container, junk)) if junk <= limits::SNIFF_BYTES => Ok((container, junk as u64)),
+        Some(Sniffed::Container(container, junk)) if junk <= limits::SNIFF_BYTES => {
+            Ok((container, junk as u64))
+        }
         Some(Sniffed::Unsupported(name)) => Err(Fault::unsupported(name)),
         Some(Sniffed::NotMedia(name)) => Err(Fault::WrongContent(name.to_owned())),
-        _ if sniff::is_free_format(window) => Err(Fault::unsupported("MPEG audio in the free format")),
+        _ if sniff::is_free_format(window) => {
+            Err(Fault::unsupported("MPEG audio in the free format"))
+        }
         _ => Err(match sniff::claimed(info) {
-            Some(claim) => Fault::unsupported(format!("content that claims to be {claim} but is not")),
+            Some(claim) => {
+                Fault::unsupported(format!("content that claims to be {claim} but is not"))
+            }
             None => Fault::unsupported("unknown content"),
         }),
     }

@@ -12,12 +12,12 @@ use symphonia::core::packet::PacketRef;
 
 use crate::aac::{self, AacConfig};
 use crate::damage::Damage;
-use crate::demux::{Demux, Packet};
+use crate::demux::{Demux, Packet, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::{
-    CodecSelector, DecoderOptions, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode, TrackMetadata, codec,
-    limits, opening,
+    CodecSelector, DecoderOptions, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode,
+    TrackMetadata, codec, limits, opening,
 };
 
 /// Frames of silence in one chunk.
@@ -82,13 +82,20 @@ enum Step {
 
 impl Pipeline {
     /// Opens the run.
-    pub(crate) fn open(bytes: Box<dyn ByteSource>, info: &MediaInfo, options: &DecoderOptions) -> Result<Self> {
+    pub(crate) fn open(
+        bytes: Box<dyn ByteSource>,
+        info: &MediaInfo,
+        options: &DecoderOptions,
+    ) -> Result<Self> {
         let input = Input::new(bytes, options.guard.clone());
         let (track, demux) = opening::open(input, info)?;
         if let CodecSelector::Exact(wanted) = options.codec
             && wanted != track.codec
         {
-            return Err(Fault::unsupported(format!("{} where {wanted} is asked for", track.codec)));
+            return Err(Fault::unsupported(format!(
+                "{} where {wanted} is asked for",
+                track.codec
+            )));
         }
         let decoder = codec::decoder(&track.params)?;
         let mut info = info.clone();
@@ -116,7 +123,9 @@ impl Pipeline {
         if let Some(total) = pipeline.total {
             pipeline.duration = Some(MediaDuration::Exact(pipeline.spec.time(total)));
         }
-        if track.codec == AudioCodec::AacLc && AacConfig::may_hide_sbr(pipeline.spec.sample_rate.get()) {
+        if track.codec == AudioCodec::AacLc
+            && AacConfig::may_hide_sbr(pipeline.spec.sample_rate.get())
+        {
             pipeline.refuse_hidden_sbr()?;
         }
         Ok(pipeline)
@@ -210,7 +219,9 @@ impl Pipeline {
         }
         self.timeline.next = arrival.frame;
         let chunk = self.next_chunk()?;
-        let frame = chunk.as_ref().map_or(self.timeline.next, |chunk| chunk.frame);
+        let frame = chunk
+            .as_ref()
+            .map_or(self.timeline.next, |chunk| chunk.frame);
         self.ready = chunk;
         self.timeline.from = frame;
         Ok(Landing {
@@ -226,7 +237,9 @@ impl Pipeline {
             Some(owned) => Some(owned.lend()),
             None => self.demux.next_packet()?,
         };
-        let Some(packet) = packet else { return Ok(Step::End) };
+        let Some(packet) = packet else {
+            return Ok(Step::End);
+        };
         let stage = Stage {
             spec: self.spec,
             pool: &self.pool,
@@ -251,10 +264,13 @@ impl Pipeline {
         {
             let missing = end - self.timeline.next;
             if missing <= Damage::LONGEST_GAP * u64::from(self.spec.sample_rate.get()) {
-                self.notices.push(Notice::PacketSkipped {
-                    frame: self.timeline.next,
-                    frames: missing,
-                });
+                note(
+                    &mut self.notices,
+                    Notice::PacketSkipped {
+                        frame: self.timeline.next,
+                        frames: missing,
+                    },
+                );
                 self.timeline.silence += missing;
             }
         }
@@ -289,7 +305,11 @@ impl Pipeline {
                 ends_at: packet.ends_at,
             });
         }
-        let marked = self.ahead.iter().filter(|packet| aac::ends_in_sbr(&packet.data)).count();
+        let marked = self
+            .ahead
+            .iter()
+            .filter(|packet| aac::ends_in_sbr(&packet.data))
+            .count();
         if marked >= 2 && marked * 4 >= self.ahead.len() * 3 {
             return Err(Fault::unsupported("HE-AAC (signalled implicitly)"));
         }
@@ -431,11 +451,19 @@ impl Stage<'_> {
             self.timeline.next += frames;
             return Ok(());
         }
-        self.notices.push(Notice::PacketSkipped { frame: first, frames });
+        note(
+            self.notices,
+            Notice::PacketSkipped {
+                frame: first,
+                frames,
+            },
+        );
         self.timeline.silence += frames;
         let window = u64::from(self.spec.sample_rate.get()) * Damage::WINDOW_SECONDS;
         if self.damage.bad(frames, window) {
-            return Err(Fault::corrupt("more than a tenth of the packets do not decode"));
+            return Err(Fault::corrupt(
+                "more than a tenth of the packets do not decode",
+            ));
         }
         Ok(())
     }
@@ -443,5 +471,6 @@ impl Stage<'_> {
 
 /// Whether the same call may succeed later.
 pub(crate) fn is_passing(fault: &Fault) -> bool {
-    matches!(fault, Fault::Stream(error) if !matches!(error, StreamError::Truncated { .. })) || matches!(fault, Fault::Io(_))
+    matches!(fault, Fault::Stream(error) if !matches!(error, StreamError::Truncated { .. }))
+        || matches!(fault, Fault::Io(_))
 }

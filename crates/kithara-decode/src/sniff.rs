@@ -24,14 +24,20 @@ pub enum Sniffed {
 /// Bare MPEG audio and ADTS are found behind up to as many bytes of something else as are given, proven by several
 /// headers in a row.
 pub fn sniff(bytes: &[u8], at_end: bool) -> Option<Sniffed> {
-    signature(bytes).or_else(|| text(bytes)).or_else(|| bare(bytes, at_end))
+    signature(bytes)
+        .or_else(|| text(bytes))
+        .or_else(|| bare(bytes, at_end))
 }
 
 /// By the marks that stand at fixed places.
 fn signature(bytes: &[u8]) -> Option<Sniffed> {
     use Sniffed::{NotMedia, Unsupported};
     let container = |container| Some(Sniffed::Container(container, 0));
-    let at = |offset: usize, mark: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(mark));
+    let at = |offset: usize, mark: &[u8]| {
+        bytes
+            .get(offset..)
+            .is_some_and(|rest| rest.starts_with(mark))
+    };
     if (at(0, b"RIFF") || at(0, b"RF64") || at(0, b"BW64")) && at(8, b"WAVE") {
         return container(ContainerFormat::Wav);
     }
@@ -41,21 +47,35 @@ fn signature(bytes: &[u8]) -> Option<Sniffed> {
     if is_transport_stream(bytes) {
         return Some(Unsupported("MPEG-TS"));
     }
-    let boxes: [&[u8]; 8] = [b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"wide", b"skip"];
+    let boxes: [&[u8]; 8] = [
+        b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"wide", b"skip",
+    ];
     if boxes.iter().any(|kind| at(4, kind)) {
         let fragmented = [&b"moof"[..], b"mvex"];
-        let fragmented = fragmented.iter().any(|kind| bytes.windows(4).any(|word| word == *kind));
-        return container(if fragmented { ContainerFormat::Fmp4 } else { ContainerFormat::Mp4 });
+        let fragmented = fragmented
+            .iter()
+            .any(|kind| bytes.windows(4).any(|word| word == *kind));
+        return container(if fragmented {
+            ContainerFormat::Fmp4
+        } else {
+            ContainerFormat::Mp4
+        });
     }
     let marks: [(&[u8], Sniffed); 28] = [
         (b"fLaC", Sniffed::Container(ContainerFormat::Flac, 0)),
         (b"OggS", Sniffed::Container(ContainerFormat::Ogg, 0)),
         (b"caff", Sniffed::Container(ContainerFormat::Caf, 0)),
-        (b"\x1a\x45\xdf\xa3", Sniffed::Container(ContainerFormat::Mkv, 0)),
+        (
+            b"\x1a\x45\xdf\xa3",
+            Sniffed::Container(ContainerFormat::Mkv, 0),
+        ),
         (b"wvpk", Unsupported("WavPack")),
         (b"MAC ", Unsupported("Monkey's Audio")),
         (b"\x0b\x77", Unsupported("AC-3")),
-        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Unsupported("ASF (Windows Media)")),
+        (
+            b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+            Unsupported("ASF (Windows Media)"),
+        ),
         (b"TTA1", Unsupported("TTA")),
         (b"MPCK", Unsupported("Musepack")),
         (b"MP+", Unsupported("Musepack")),
@@ -77,7 +97,10 @@ fn signature(bytes: &[u8]) -> Option<Sniffed> {
         (b"PK\x03\x04", NotMedia("a ZIP archive")),
         (b"\x1f\x8b\x08", NotMedia("gzip data")),
     ];
-    marks.iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, sniffed)| *sniffed)
+    marks
+        .iter()
+        .find(|(mark, _)| bytes.starts_with(mark))
+        .map(|(_, sniffed)| *sniffed)
 }
 
 /// Packets of 188 bytes, or of 192 with a time before each, that begin with 0x47.
@@ -94,7 +117,10 @@ fn text(bytes: &[u8]) -> Option<Sniffed> {
     let bytes = bytes.trim_ascii_start();
     let head: Vec<u8> = bytes.iter().take(512).map(u8::to_ascii_lowercase).collect();
     let contains = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
-    if head.starts_with(b"<!doctype html") || head.starts_with(b"<html") || head.starts_with(b"<") && contains(b"<html") {
+    if head.starts_with(b"<!doctype html")
+        || head.starts_with(b"<html")
+        || head.starts_with(b"<") && contains(b"<html")
+    {
         return Some(Sniffed::NotMedia("an HTML page"));
     }
     if head.starts_with(b"#extm3u") {
@@ -118,7 +144,8 @@ fn bare(bytes: &[u8], at_end: bool) -> Option<Sniffed> {
     let mpeg = frames::find::<MpegSyntax>(bytes, at_end).map(|at| (at, ContainerFormat::MpegAudio));
     // What lies behind a proven frame need not be searched again.
     let rest = mpeg.map_or(bytes.len(), |(at, _)| (at + 4096).min(bytes.len()));
-    let adts = frames::find::<AdtsSyntax>(&bytes[..rest], at_end).map(|at| (at, ContainerFormat::Adts));
+    let adts =
+        frames::find::<AdtsSyntax>(&bytes[..rest], at_end).map(|at| (at, ContainerFormat::Adts));
     let first = mpeg.into_iter().chain(adts).min_by_key(|(at, _)| *at);
     first.map(|(at, container)| Sniffed::Container(container, at))
 }
@@ -147,7 +174,8 @@ fn claim_name(claim: &str) -> Option<&'static str> {
         "audio/opus" | "opus" => "Opus",
         "audio/x-caf" | "caf" => "CAF",
         "audio/mp4" | "audio/x-m4a" | "video/mp4" | "m4a" | "mp4" | "m4b" | "mov" | "m4s" => "MP4",
-        "audio/webm" | "video/webm" | "audio/x-matroska" | "video/x-matroska" | "webm" | "mkv" | "mka" => "Matroska",
+        "audio/webm" | "video/webm" | "audio/x-matroska" | "video/x-matroska" | "webm" | "mkv"
+        | "mka" => "Matroska",
         "video/mp2t" | "ts" | "m2ts" => "MPEG-TS",
         "audio/x-wavpack" | "wv" => "WavPack",
         "audio/ac3" | "ac3" => "AC-3",

@@ -67,7 +67,9 @@ impl Read for View {
             out[..count].copy_from_slice(&rest[..count]);
             count
         } else {
-            self.input.lock().read_direct(self.base + (self.pos - own), out)?
+            self.input
+                .lock()
+                .read_direct(self.base + (self.pos - own), out)?
         };
         self.pos += count as u64;
         Ok(count)
@@ -82,7 +84,9 @@ impl Seek for View {
         let pos = match to {
             SeekFrom::Start(pos) => Some(pos),
             SeekFrom::Current(delta) => self.pos.checked_add_signed(delta),
-            SeekFrom::End(delta) => self.length.and_then(|length| length.checked_add_signed(delta)),
+            SeekFrom::End(delta) => self
+                .length
+                .and_then(|length| length.checked_add_signed(delta)),
         };
         self.pos = pos.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.pos)

@@ -13,8 +13,12 @@ use parking_lot::Mutex;
 use crate::WorkerFault;
 use crate::guard::Mark;
 
-/// How often it looks, and how much processor time one call may take.
+/// How often it looks.
 const TICK: Duration = Duration::from_secs(2);
+/// The processor time one call may take.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Less than this between two looks is not work.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// Stuck threads a process may have before it opens no more decoders.
 const QUARANTINE: usize = 4;
@@ -32,6 +36,8 @@ struct Watched {
     reads: u64,
     /// The call it was in when first seen there, and its thread's processor time then.
     since: Option<(u64, Option<Duration>)>,
+    /// The processor time at the last look.
+    last: Option<Duration>,
     given_up: bool,
 }
 
@@ -50,12 +56,16 @@ pub(crate) fn watch(mark: &Arc<Mark>) -> Result<(), WorkerFault> {
         .ok_or(WorkerFault::Unwatched)?;
     let mut watched = WATCHED.lock();
     watched.retain(|entry| entry.mark.strong_count() > 0);
-    if !watched.iter().any(|entry| entry.mark.as_ptr() == Arc::as_ptr(mark)) {
+    if !watched
+        .iter()
+        .any(|entry| entry.mark.as_ptr() == Arc::as_ptr(mark))
+    {
         watched.push(Watched {
             mark: Arc::downgrade(mark),
             calls: mark.calls(),
             reads: mark.reads(),
             since: None,
+            last: None,
             given_up: false,
         });
     }
@@ -75,7 +85,9 @@ pub(crate) fn arm() {
 /// Called by a thread that came back after it was given up.
 pub(crate) fn release(mark: &Mark) {
     let mut watched = WATCHED.lock();
-    let entry = watched.iter_mut().find(|entry| std::ptr::eq(entry.mark.as_ptr(), mark));
+    let entry = watched
+        .iter_mut()
+        .find(|entry| std::ptr::eq(entry.mark.as_ptr(), mark));
     if let Some(entry) = entry
         && std::mem::take(&mut entry.given_up)
     {
@@ -108,7 +120,9 @@ fn look() -> bool {
         let mut watched = WATCHED.lock();
         watched.retain(|entry| entry.mark.strong_count() > 0);
         for entry in watched.iter_mut() {
-            let Some(mark) = entry.mark.upgrade() else { continue };
+            let Some(mark) = entry.mark.upgrade() else {
+                continue;
+            };
             let (active, stuck) = entry.judge(&mark);
             busy |= active;
             if stuck {
@@ -120,38 +134,41 @@ fn look() -> bool {
     }
     // Outside the lock: the callbacks are not ours.
     for mark in spun {
-        tracing::error!("a decoder spent more than {TICK:?} on one packet; its stream is given up");
+        tracing::error!(
+            "a decoder spent more than {LIMIT:?} on one packet; its stream is given up"
+        );
         mark.give_up();
     }
     busy
 }
 
 impl Watched {
-    /// Whether the thread was inside a codec since the last look, and whether it is stuck there.
+    /// Whether the thread was at work inside a codec since the last look, and whether it is stuck there.
     fn judge(&mut self, mark: &Mark) -> (bool, bool) {
         let (calls, reads) = (mark.calls(), mark.reads());
         let moved = calls != self.calls;
-        let read = reads != self.reads || reads % 2 == 1;
+        let waited = reads != self.reads || reads % 2 == 1;
         (self.calls, self.reads) = (calls, reads);
-        let Some(call) = mark.call() else {
+        let Some(call) = mark.call().filter(|_| !self.given_up) else {
             self.since = None;
             return (moved, false);
         };
-        if self.given_up {
-            return (moved, false);
-        }
         let processor = mark.thread().and_then(processor_time);
-        let stuck = match (self.since, processor) {
-            (Some((first, Some(then))), Some(now)) if first == call => now.saturating_sub(then) >= TICK - TICK / 10,
-            // No processor time to be had: a whole tick without a read is as good.
-            (Some((first, _)), None) if first == call => !read,
-            _ => {
-                self.since = Some((call, processor));
-                false
-            }
+        let Some((_, first)) = self.since.filter(|(since, _)| *since == call) else {
+            self.since = Some((call, processor));
+            self.last = processor;
+            return (true, false);
         };
-        // A thread that waits for bytes needs no eye on it: when they come, it marks that.
-        (moved || reads % 2 == 0 || stuck, stuck)
+        // A thread that waits for bytes needs no eye on it: when they come, it says so.
+        let (worked, stuck) = match (first, processor) {
+            (Some(first), Some(now)) => {
+                let worked = self.last.replace(now).is_some_and(|last| now > last + IDLE);
+                (worked, now.saturating_sub(first) > LIMIT)
+            }
+            // No processor time to be had: a whole tick without a read is as good.
+            _ => (!waited, !waited),
+        };
+        (moved || worked, stuck)
     }
 }
 
@@ -159,7 +176,9 @@ impl Watched {
 #[cfg(target_os = "linux")]
 fn processor_time(thread: u32) -> Option<Duration> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
-    Some(Duration::from_nanos(text.split_ascii_whitespace().next()?.parse().ok()?))
+    Some(Duration::from_nanos(
+        text.split_ascii_whitespace().next()?.parse().ok()?,
+    ))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -35,8 +35,7 @@ impl StreamType for File {
             FileSrc::Local(path) => Ok(FileSource::Local(LocalSource::new(path, info))),
             FileSrc::Remote(url, net) => {
                 let plan = FilePlan::new(url, info, config.policy);
-                Backend::start(plan, net, config.events, &config.cancel)
-                    .map(FileSource::Remote)
+                Backend::start(plan, net, config.events, &config.cancel).map(FileSource::Remote)
             }
         }
     }

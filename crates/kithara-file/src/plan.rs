@@ -254,9 +254,7 @@ impl FilePlan {
         } else {
             start.saturating_add(self.policy.request())
         };
-        self.coverage
-            .next_gap(start, limit)
-            .unwrap_or(start..limit)
+        self.coverage.next_gap(start, limit).unwrap_or(start..limit)
     }
 
     /// Fetches the rest of the file, several gaps at a time, once the reader's window is served.

@@ -13,7 +13,9 @@ const REAL_TIME: u64 = 16_000;
 const AT_ONCE: u64 = u64::MAX;
 
 fn plan(policy: FilePolicy) -> FilePlan {
-    let url = "http://origin.test/music.mp3?token=secret".parse().unwrap();
+    let url = "http://origin.test/music.mp3?token=secret"
+        .parse()
+        .expect("a URL");
     FilePlan::new(url, MediaInfo::default(), policy)
 }
 
@@ -43,7 +45,10 @@ fn a_file_read_in_order_is_fetched_once_from_front_to_end() {
         assert_eq!(outcome.carried_again, 0);
         let mut expected = 0;
         for request in &outcome.requests {
-            assert_eq!(request.start, expected, "{len} bytes: in order, without overlap");
+            assert_eq!(
+                request.start, expected,
+                "{len} bytes: in order, without overlap"
+            );
             expected = request.end;
         }
         assert_eq!(outcome.most_transfers, 1);
@@ -70,9 +75,17 @@ fn fetching_keeps_its_distance_from_the_listener() {
         let outcome = listen_with(policy, &World::calm(20 * MIB), &[minute]);
         // The listener's position is reported in steps of 64 KiB.
         let bound = look_ahead_bytes + 64 * KIB;
-        assert!(outcome.farthest_ahead <= bound, "{} of {bound}", outcome.farthest_ahead);
+        assert!(
+            outcome.farthest_ahead <= bound,
+            "{} of {bound}",
+            outcome.farthest_ahead
+        );
         // Once on the way it never waits: the link is sixty times faster than the music.
-        assert!(outcome.waited < Duration::from_millis(500), "waited {:?}", outcome.waited);
+        assert!(
+            outcome.waited < Duration::from_millis(500),
+            "waited {:?}",
+            outcome.waited
+        );
     }
 }
 
@@ -96,22 +109,45 @@ fn a_jump_takes_one_request_and_throws_little_away() {
     let outcome = listen(
         &World::calm(20 * MIB),
         &[
-            Move::Read { bytes: 64 * KIB, rate: REAL_TIME },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
             Move::Jump(15 * MIB),
-            Move::Read { bytes: 64 * KIB, rate: REAL_TIME },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
         ],
     );
-    let jumped = outcome.requests.iter().position(|request| request.start == 15 * MIB);
+    let jumped = outcome
+        .requests
+        .iter()
+        .position(|request| request.start == 15 * MIB);
     assert!(jumped.is_some(), "{:?}", outcome.requests);
     for request in &outcome.requests {
-        assert!(request.end - request.start <= 512 * KIB, "an abort throws at most this away");
+        assert!(
+            request.end - request.start <= 512 * KIB,
+            "an abort throws at most this away"
+        );
     }
 }
 
 #[test]
 fn jumping_back_asks_for_nothing_that_is_stored() {
-    let hop = |to| [Move::Jump(to), Move::Read { bytes: 300 * KIB, rate: AT_ONCE }];
-    let mut moves = vec![Move::Read { bytes: MIB, rate: AT_ONCE }];
+    let hop = |to| {
+        [
+            Move::Jump(to),
+            Move::Read {
+                bytes: 300 * KIB,
+                rate: AT_ONCE,
+            },
+        ]
+    };
+    let mut moves = vec![Move::Read {
+        bytes: MIB,
+        rate: AT_ONCE,
+    }];
     for to in [10 * MIB, 5 * MIB, 0, 10 * MIB - 100, 19 * MIB, 3] {
         moves.extend(hop(to));
     }
@@ -138,9 +174,15 @@ fn seeded_losses_and_stalls_are_survived_without_a_byte_twice() {
         let outcome = listen(
             &world,
             &[
-                Move::Read { bytes: 200 * KIB, rate: AT_ONCE },
+                Move::Read {
+                    bytes: 200 * KIB,
+                    rate: AT_ONCE,
+                },
                 Move::Jump(2 * MIB),
-                Move::Read { bytes: 100 * KIB, rate: AT_ONCE },
+                Move::Read {
+                    bytes: 100 * KIB,
+                    rate: AT_ONCE,
+                },
                 Move::Jump(0),
                 read_all(AT_ONCE),
             ],
@@ -161,15 +203,25 @@ fn the_whole_file_is_fetched_in_several_gaps_at_once_when_asked_for() {
         policy,
         &World::calm(30 * MIB),
         &[
-            Move::Read { bytes: 64 * KIB, rate: REAL_TIME },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
             Move::Jump(20 * MIB),
-            Move::Read { bytes: 64 * KIB, rate: REAL_TIME },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
             Move::Pause(Duration::from_secs(120)),
         ],
     );
     assert!(outcome.completed);
     assert_eq!(outcome.carried_again, 0);
-    assert!((2..=4).contains(&outcome.most_transfers), "{}", outcome.most_transfers);
+    assert!(
+        (2..=4).contains(&outcome.most_transfers),
+        "{}",
+        outcome.most_transfers
+    );
 }
 
 #[test]
@@ -191,9 +243,15 @@ fn without_ranges_a_far_jump_is_refused_and_a_near_one_waits() {
     world.origin.ranges = false;
     let jump = |to| {
         [
-            Move::Read { bytes: 64 * KIB, rate: AT_ONCE },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: AT_ONCE,
+            },
             Move::Jump(to),
-            Move::Read { bytes: KIB, rate: AT_ONCE },
+            Move::Read {
+                bytes: KIB,
+                rate: AT_ONCE,
+            },
         ]
     };
     let outcome = listen(&world, &jump(2 * MIB));
@@ -211,9 +269,15 @@ fn without_ranges_what_was_refused_does_not_stop_what_is_coming() {
     let outcome = listen(
         &world,
         &[
-            Move::Read { bytes: 64 * KIB, rate: AT_ONCE },
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: AT_ONCE,
+            },
             Move::Jump(25 * MIB),
-            Move::Read { bytes: KIB, rate: AT_ONCE },
+            Move::Read {
+                bytes: KIB,
+                rate: AT_ONCE,
+            },
             Move::Jump(64 * KIB),
             read_all(AT_ONCE),
         ],
@@ -228,7 +292,10 @@ fn a_file_that_changed_is_never_mixed_with_its_older_bytes() {
     world.origin.changes_at_request = Some(2);
     let outcome = listen(&world, &[read_all(AT_ONCE)]);
     let (_, error) = &outcome.refusals[0];
-    assert!(matches!(error, StreamError::ContentChanged { .. }), "{error:?}");
+    assert!(
+        matches!(error, StreamError::ContentChanged { .. }),
+        "{error:?}"
+    );
     assert!(!outcome.completed);
     assert_eq!(outcome.coverage.total(), outcome.requests[1].end);
 }
@@ -237,9 +304,16 @@ fn a_file_that_changed_is_never_mixed_with_its_older_bytes() {
 fn a_failure_is_final_until_a_seek_and_costs_no_request_meanwhile() {
     let mut world = World::calm(20 * MIB);
     world.origin.fails_from_request = Some(1);
-    let again = Move::Read { bytes: MIB, rate: AT_ONCE };
+    let again = Move::Read {
+        bytes: MIB,
+        rate: AT_ONCE,
+    };
     let outcome = listen(&world, &[again, again, again, again]);
-    assert_eq!(outcome.requests.len(), 2, "one that worked, one that failed");
+    assert_eq!(
+        outcome.requests.len(),
+        2,
+        "one that worked, one that failed"
+    );
     assert_eq!(outcome.refusals.len(), 4);
     let outcome = listen(&world, &[again, Move::Retry, again]);
     assert_eq!(outcome.requests.len(), 3, "the seek tries once more");
@@ -275,10 +349,19 @@ fn a_slow_link_gives_all_of_itself_to_the_byte_that_is_waited_for() {
     let outcome = listen(
         &world,
         &[
-            Move::Read { bytes: 32 * KIB, rate: REAL_TIME },
+            Move::Read {
+                bytes: 32 * KIB,
+                rate: REAL_TIME,
+            },
             Move::Jump(10 * MIB),
-            Move::Read { bytes: 16 * KIB, rate: AT_ONCE },
+            Move::Read {
+                bytes: 16 * KIB,
+                rate: AT_ONCE,
+            },
         ],
     );
-    assert_eq!(outcome.most_transfers, 1, "the old transfer ends when the listener jumps");
+    assert_eq!(
+        outcome.most_transfers, 1,
+        "the old transfer ends when the listener jumps"
+    );
 }

@@ -50,22 +50,39 @@ impl Received<'_> {
     }
 
     fn check_size(&self) -> Result<(), NetError> {
-        let bytes: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let bytes: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
         if bytes > MAX_HEADER_BYTES || self.headers.len() > MAX_HEADERS {
-            return Err(NetError::Headers { url: self.redacted(), what: "too large" });
+            return Err(NetError::Headers {
+                url: self.redacted(),
+                what: "too large",
+            });
         }
         Ok(())
     }
 
     fn check_content(&self, purpose: Purpose) -> Result<(), NetError> {
-        let wrong = |what| Err(NetError::WrongContent { url: self.redacted(), what });
+        let wrong = |what| {
+            Err(NetError::WrongContent {
+                url: self.redacted(),
+                what,
+            })
+        };
         // No decoder is built in: encoded bytes would be taken for the content.
         let encodings = self.headers.get_all(header::CONTENT_ENCODING);
-        if encodings.iter().any(|value| !matches!(value.as_bytes(), b"" | b"identity" | b"Identity")) {
+        if encodings
+            .iter()
+            .any(|value| !matches!(value.as_bytes(), b"" | b"identity" | b"Identity"))
+        {
             return wrong("an encoding that was not asked for");
         }
         match self.media_type().as_deref() {
-            Some("text/html" | "application/xhtml+xml") if purpose == Purpose::Media => wrong("a web page"),
+            Some("text/html" | "application/xhtml+xml") if purpose == Purpose::Media => {
+                wrong("a web page")
+            }
             _ => Ok(()),
         }
     }
@@ -74,13 +91,23 @@ impl Received<'_> {
     fn whole(&self, request: &Request) -> ResponseHead {
         let total = match request.method {
             Method::Get => self.body_length,
-            Method::Head => self.text(&header::CONTENT_LENGTH).and_then(|text| text.parse().ok()),
+            Method::Head => self
+                .text(&header::CONTENT_LENGTH)
+                .and_then(|text| text.parse().ok()),
         };
-        let accepts = self.text(&header::ACCEPT_RANGES).map(|text| text.trim().eq_ignore_ascii_case("bytes"));
+        let accepts = self
+            .text(&header::ACCEPT_RANGES)
+            .map(|text| text.trim().eq_ignore_ascii_case("bytes"));
         let ranges = match (request.range, accepts) {
             // An answer in full is right if the validator no longer held, and allowed if everything was asked for.
             (Some(_), accepts) if request.if_range.is_some() => support(accepts),
-            (Some(RangeSpec { start: 0, end: None }), Some(true)) => RangeSupport::Yes,
+            (
+                Some(RangeSpec {
+                    start: 0,
+                    end: None,
+                }),
+                Some(true),
+            ) => RangeSupport::Yes,
             (Some(_), _) => RangeSupport::No,
             (None, accepts) => support(accepts),
         };
@@ -93,11 +120,19 @@ impl Received<'_> {
     }
 
     fn partial(&self, asked: RangeSpec) -> Result<ResponseHead, NetError> {
-        let wrong = |what| NetError::WrongRange { url: self.redacted(), what };
-        if self.media_type().is_some_and(|kind| kind == "multipart/byteranges") {
+        let wrong = |what| NetError::WrongRange {
+            url: self.redacted(),
+            what,
+        };
+        if self
+            .media_type()
+            .is_some_and(|kind| kind == "multipart/byteranges")
+        {
             return Err(wrong("several ranges in one body"));
         }
-        let range = self.only(&header::CONTENT_RANGE).ok_or_else(|| wrong("no Content-Range, or several"))?;
+        let range = self
+            .only(&header::CONTENT_RANGE)
+            .ok_or_else(|| wrong("no Content-Range, or several"))?;
         let Some(ContentRange::Bytes { start, end, total }) = ContentRange::parse(range) else {
             return Err(wrong("a Content-Range that makes no sense"));
         };
@@ -119,11 +154,20 @@ impl Received<'_> {
 
     /// What every accepted response states.
     fn head(&self) -> ResponseHead {
-        let framed = self.version >= Version::HTTP_2
-            || self.body_length.is_some()
-            || self.text(&header::TRANSFER_ENCODING).is_some_and(|text| text.to_ascii_lowercase().contains("chunked"));
-        let cache = self.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-        let no_store = cache.flat_map(|text| text.split(',')).any(|part| part.trim().eq_ignore_ascii_case("no-store"));
+        // Over HTTP/2 the stack reports a stream reset with NO_ERROR as an end like any other, so that only a length
+        // proves one.
+        let chunked = self
+            .text(&header::TRANSFER_ENCODING)
+            .is_some_and(|text| text.to_ascii_lowercase().contains("chunked"));
+        let framed = self.body_length.is_some() || chunked && self.version == Version::HTTP_11;
+        let cache = self
+            .headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let no_store = cache
+            .flat_map(|text| text.split(','))
+            .any(|part| part.trim().eq_ignore_ascii_case("no-store"));
         ResponseHead {
             media_type: self.media_type(),
             validators: Validators {
@@ -133,7 +177,10 @@ impl Received<'_> {
                     .filter(|text| text.len() <= 64)
                     .map(str::to_owned),
             },
-            no_store: no_store || self.text(&header::VARY).is_some_and(|text| text.trim() == "*"),
+            no_store: no_store
+                || self
+                    .text(&header::VARY)
+                    .is_some_and(|text| text.trim() == "*"),
             length_proof: framed,
             zone: self.zone,
             ..ResponseHead::new(self.status, self.url)
@@ -144,14 +191,23 @@ impl Received<'_> {
     fn refusal(&self) -> NetError {
         let url = self.redacted();
         if self.status == 416 {
-            let total = self.text(&header::CONTENT_RANGE).and_then(ContentRange::parse).and_then(|range| match range {
-                ContentRange::Unsatisfied { total } => Some(total),
-                ContentRange::Bytes { total, .. } => total,
-            });
+            let total = self
+                .text(&header::CONTENT_RANGE)
+                .and_then(ContentRange::parse)
+                .and_then(|range| match range {
+                    ContentRange::Unsatisfied { total } => Some(total),
+                    ContentRange::Bytes { total, .. } => total,
+                });
             return NetError::RangeNotSatisfiable { url, total };
         }
-        let retry_after = self.text(&header::RETRY_AFTER).and_then(|text| retry_after::parse(text, self.now));
-        NetError::Http { url, status: self.status, retry_after }
+        let retry_after = self
+            .text(&header::RETRY_AFTER)
+            .and_then(|text| retry_after::parse(text, self.now));
+        NetError::Http {
+            url,
+            status: self.status,
+            retry_after,
+        }
     }
 
     fn media_type(&self) -> Option<String> {
@@ -168,7 +224,9 @@ impl Received<'_> {
     fn only(&self, name: &HeaderName) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next()?.to_str().ok()?;
-        values.all(|other| other.as_bytes() == first.as_bytes()).then_some(first)
+        values
+            .all(|other| other.as_bytes() == first.as_bytes())
+            .then_some(first)
     }
 
     fn redacted(&self) -> RedactedUrl {

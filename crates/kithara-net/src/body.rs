@@ -38,7 +38,9 @@ enum State {
 
 impl Body {
     /// A body from any stream of bytes.
-    pub fn from_stream(stream: impl Stream<Item = Result<Bytes, NetError>> + Send + 'static) -> Self {
+    pub fn from_stream(
+        stream: impl Stream<Item = Result<Bytes, NetError>> + Send + 'static,
+    ) -> Self {
         Self::new(Streamed(Box::pin(stream)))
     }
 
@@ -49,7 +51,9 @@ impl Body {
 
     /// A body without bytes.
     pub fn empty() -> Self {
-        Self { state: State::Ended }
+        Self {
+            state: State::Ended,
+        }
     }
 
     pub(crate) fn new(pull: impl Pull + 'static) -> Self {

@@ -34,7 +34,11 @@ pub(crate) fn request_error(error: reqwest::Error, url: RedactedUrl) -> NetError
         let what = "not valid HTTP, or too large";
         return NetError::Headers { url, what };
     }
-    let (dns, tls, connect) = (error.is_dns(), find::<rustls::Error>(&error).is_some(), error.is_connect());
+    let (dns, tls, connect) = (
+        error.is_dns(),
+        find::<rustls::Error>(&error).is_some(),
+        error.is_connect(),
+    );
     let source = Box::new(error.without_url());
     if dns {
         NetError::Dns { url, source }
@@ -61,16 +65,26 @@ pub(crate) fn is_lost_connection(error: &reqwest::Error) -> bool {
     });
     let by_io = find::<io::Error>(error).is_some_and(|io| {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-        matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+        matches!(
+            io.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+        )
     });
-    let by_h2 = find::<h2::Error>(error).is_some_and(|h2| h2.is_go_away() || h2.is_reset() && h2.is_remote());
+    let by_h2 = find::<h2::Error>(error)
+        .is_some_and(|h2| h2.is_go_away() || h2.is_reset() && h2.is_remote());
     !error.is_connect() && !error.is_timeout() && (by_hyper || by_io || by_h2)
 }
 
 /// Whether a body ended before the end its framing announced.
 pub(crate) fn is_early_end(error: &NetError) -> bool {
-    error.source().and_then(find::<hyper::Error>).is_some_and(hyper::Error::is_incomplete_message)
-        || error.source().and_then(find::<io::Error>).is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
+    error
+        .source()
+        .and_then(find::<hyper::Error>)
+        .is_some_and(hyper::Error::is_incomplete_message)
+        || error
+            .source()
+            .and_then(find::<io::Error>)
+            .is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// The first error of this type in the chain, those that an I/O error carries included.
@@ -81,7 +95,9 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
             return Some(found);
         }
         // `io::Error::source` skips the error it carries.
-        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let carried = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         next = match carried {
             Some(inner) => Some(inner),
             None => error.source(),

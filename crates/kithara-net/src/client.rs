@@ -73,7 +73,11 @@ impl HttpClient {
     /// A client with these options. Fails with [`NetError::Client`] where they cannot be met: an unreadable
     /// certificate, an unknown kind of proxy. No connection is made.
     pub fn new(options: NetOptions) -> Result<Self, NetError> {
-        let hosts = options.allowed_hosts.iter().map(|host| policy::normal_name(host)).collect();
+        let hosts = options
+            .allowed_hosts
+            .iter()
+            .map(|host| policy::normal_name(host))
+            .collect();
         let downgrade = options.allow_downgrade;
         let pool = Pool::new(options)?;
         let grants = Grants {
@@ -83,14 +87,20 @@ impl HttpClient {
         };
         let routes = Mutex::default();
         Ok(Self {
-            shared: Arc::new(Shared { pool, grants, routes }),
+            shared: Arc::new(Shared {
+                pool,
+                grants,
+                routes,
+            }),
         })
     }
 }
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("options", self.shared.pool.options()).finish_non_exhaustive()
+        f.debug_struct("HttpClient")
+            .field("options", self.shared.pool.options())
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +123,11 @@ impl Shared {
         loop {
             let error = match self.follow(request, &route).await {
                 Ok(Arrived { response, target }) => {
-                    let route = Route { target, worked: true, ..route };
+                    let route = Route {
+                        target,
+                        worked: true,
+                        ..route
+                    };
                     self.routes().learn(&request.url, route, Instant::now());
                     return Ok(response);
                 }
@@ -128,14 +142,21 @@ impl Shared {
                 _ => return Err(error),
             };
             let refused = matches!(status, 401 | 403 | 404 | 410);
-            if refused && route.target.is_some() && self.routes().may_reresolve(&request.url, Instant::now()) {
+            if refused
+                && route.target.is_some()
+                && self.routes().may_reresolve(&request.url, Instant::now())
+            {
                 route.target = None;
                 continue;
             }
             if !matches!(status, 401 | 403) {
                 return Err(error);
             }
-            let fresh = if refreshed { None } else { self.refresh(request, status).await };
+            let fresh = if refreshed {
+                None
+            } else {
+                self.refresh(request, status).await
+            };
             match fresh {
                 Some(fresh) => {
                     refreshed = true;
@@ -208,17 +229,15 @@ impl Shared {
     fn check_peer(&self, received: &reqwest::Response, hop: &Hop) -> Result<Zone, NetError> {
         let peer = received.remote_addr().filter(|_| !self.pool.has_proxy());
         // Through a proxy the address stays unknown unless the URL states it.
-        let class = peer.map(|peer| AddressClass::of(peer.ip())).or_else(|| policy::known_class(&hop.url));
-        let floor = match hop.zone {
-            Some(zone) => zone.floor(),
-            None => class.unwrap_or(AddressClass::Public),
-        };
-        let refused = hop.zone.is_some() && class.is_some_and(|class| class < floor);
-        if refused && !self.grants.names(&hop.url) {
-            let (url, rule) = (RedactedUrl::new(&hop.url), PolicyRule::Address);
-            return Err(NetError::Policy { url, rule });
-        }
-        Ok(Zone::new(floor, &hop.url))
+        let class = peer
+            .map(|peer| AddressClass::of(peer.ip()))
+            .or_else(|| policy::known_class(&hop.url));
+        policy::judge_peer(&hop.url, hop.zone, class, &self.grants).map_err(|rule| {
+            NetError::Policy {
+                url: RedactedUrl::new(&hop.url),
+                rule,
+            }
+        })
     }
 
     /// A response taken apart, whichever way it came.
@@ -236,21 +255,40 @@ impl Shared {
         let url = RedactedUrl::new(from);
         let reading = icy::unwrap(Box::pin(received.bytes_stream()));
         match timeout(self.pool.options().timeouts.first_byte, reading).await {
-            Ok(Ok(Icy { status, headers, body })) => Ok(Wire {
+            Ok(Ok(Icy {
+                status,
+                headers,
+                body,
+            })) => Ok(Wire {
                 status,
                 version,
                 headers,
                 body_length: None,
                 body,
             }),
-            Ok(Err(NotIcy::Garbage)) => Err(NetError::Headers { url, what: "not HTTP" }),
-            Ok(Err(NotIcy::Interleaved)) => Err(NetError::Unsupported { url, what: "metadata mixed into the audio" }),
+            Ok(Err(NotIcy::Garbage)) => Err(NetError::Headers {
+                url,
+                what: "not HTTP",
+            }),
+            Ok(Err(NotIcy::Interleaved)) => Err(NetError::Unsupported {
+                url,
+                what: "metadata mixed into the audio",
+            }),
             Ok(Err(NotIcy::Failed(error))) => Err(classify::body_error(error, url)),
-            Err(_) => Err(NetError::Timeout { url, phase: TimeoutPhase::FirstByte }),
+            Err(_) => Err(NetError::Timeout {
+                url,
+                phase: TimeoutPhase::FirstByte,
+            }),
         }
     }
 
-    fn accept(&self, request: &Request, wire: Wire, url: &Url, zone: Zone) -> Result<Response, NetError> {
+    fn accept(
+        &self,
+        request: &Request,
+        wire: Wire,
+        url: &Url,
+        zone: Zone,
+    ) -> Result<Response, NetError> {
         let facts = Received {
             status: wire.status,
             version: wire.version,
@@ -310,8 +348,10 @@ fn redirect_target(received: &reqwest::Response, from: &Url) -> Result<Option<Ur
         return Ok(None);
     };
     let text = location.to_str().ok();
-    text.and_then(|text| from.join(text).ok()).map(Some).ok_or_else(|| NetError::Headers {
-        url: RedactedUrl::new(from),
-        what: "a Location that is no URL",
-    })
+    text.and_then(|text| from.join(text).ok())
+        .map(Some)
+        .ok_or_else(|| NetError::Headers {
+            url: RedactedUrl::new(from),
+            what: "a Location that is no URL",
+        })
 }

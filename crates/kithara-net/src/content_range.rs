@@ -4,7 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentRange {
     /// The bytes `start..end` of a resource of `total` bytes, if the length is stated.
-    Bytes { start: u64, end: u64, total: Option<u64> },
+    Bytes {
+        start: u64,
+        end: u64,
+        total: Option<u64>,
+    },
     /// No range could be served of a resource of this length.
     Unsatisfied { total: u64 },
 }
@@ -55,8 +59,14 @@ mod tests {
             ("Bytes 5-9/10", bytes(5, 10, Some(10))),
             ("bytes=5-9/10", bytes(5, 10, Some(10))),
             ("  bytes  5 - 9 / 10 ", bytes(5, 10, Some(10))),
-            ("bytes 0-9223372036854775806/9223372036854775807", bytes(0, i64::MAX as u64, Some(i64::MAX as u64))),
-            ("bytes */1234", Some(ContentRange::Unsatisfied { total: 1234 })),
+            (
+                "bytes 0-9223372036854775806/9223372036854775807",
+                bytes(0, i64::MAX as u64, Some(i64::MAX as u64)),
+            ),
+            (
+                "bytes */1234",
+                Some(ContentRange::Unsatisfied { total: 1234 }),
+            ),
             ("bytes */*", None),
             ("", None),
             ("bytes", None),

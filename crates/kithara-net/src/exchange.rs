@@ -50,11 +50,16 @@ pub(crate) async fn send(
     hop: &Hop,
 ) -> Result<reqwest::Response, NetError> {
     let url = RedactedUrl::new(&hop.url);
-    policy::judge(&hop.url, hop.zone, request.purpose, grants).map_err(|rule| NetError::Policy {
-        url: url.clone(),
-        rule,
+    policy::judge(&hop.url, hop.zone, request.purpose, grants).map_err(|rule| {
+        NetError::Policy {
+            url: url.clone(),
+            rule,
+        }
     })?;
-    let floor = hop.zone.filter(|_| !grants.names(&hop.url)).map(|zone| zone.floor());
+    let floor = hop
+        .zone
+        .filter(|_| !grants.names(&hop.url))
+        .map(|zone| zone.floor());
     let client = pool.client(floor)?;
     let mut free_retry = true;
     loop {
@@ -133,7 +138,10 @@ fn wire_request(
         Method::Head => reqwest::Method::HEAD,
     };
     let mut headers = caller_headers(pool, request, hop);
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
     if let Some(range) = request.range {
         headers.insert(header::RANGE, header_value(&range.header())?);
         let guard = match &request.if_range {
@@ -148,13 +156,19 @@ fn wire_request(
     }
     let mut builder = client.request(method, hop.url.clone());
     let at_home = Origin::of(&hop.url);
-    let credentials = request.credentials.as_ref().filter(|_| hop.headers.is_some());
+    let credentials = request
+        .credentials
+        .as_ref()
+        .filter(|_| hop.headers.is_some());
     if let Some(credentials) = credentials.filter(|own| at_home.as_ref() == Some(&own.origin))
         && !headers.contains_key(header::AUTHORIZATION)
     {
         builder = builder.basic_auth(&credentials.user, credentials.password.as_ref());
     }
-    builder.headers(headers).build().map_err(|error| NetError::Client(Box::new(error.without_url())))
+    builder
+        .headers(headers)
+        .build()
+        .map_err(|error| NetError::Client(Box::new(error.without_url())))
 }
 
 /// What the caller wants sent to the origin of this hop: the table, then the hook, then the request itself.
@@ -162,7 +176,11 @@ fn caller_headers(pool: &Pool, request: &Request, hop: &Hop) -> HeaderMap {
     let options = pool.options();
     let mut headers = Headers::new();
     let origin = Origin::of(&hop.url);
-    for (_, of_origin) in options.headers.iter().filter(|(owner, _)| origin.as_ref() == Some(owner)) {
+    for (_, of_origin) in options
+        .headers
+        .iter()
+        .filter(|(owner, _)| origin.as_ref() == Some(owner))
+    {
         headers.extend(of_origin);
     }
     if let Some(hook) = &options.hook {
@@ -182,5 +200,7 @@ fn caller_headers(pool: &Pool, request: &Request, hop: &Hop) -> HeaderMap {
 }
 
 fn header_value(text: &str) -> Result<HeaderValue, NetError> {
-    HeaderValue::from_str(text).map_err(|_| NetError::InvalidHeader { name: "if-range".to_owned() })
+    HeaderValue::from_str(text).map_err(|_| NetError::InvalidHeader {
+        name: "if-range".to_owned(),
+    })
 }

@@ -36,9 +36,15 @@ pub trait NetExt: Net {
     /// known to be larger: from its announced length, else when the first byte too many arrives.
     async fn get_bytes(&self, request: Request, limit: u64) -> Result<Bytes, NetError> {
         let url = request.redacted();
-        let too_large = || NetError::TooLarge { url: url.clone(), limit };
+        let too_large = || NetError::TooLarge {
+            url: url.clone(),
+            limit,
+        };
         let mut response = self.fetch(request).await?;
-        let announced = response.head.end.map(|end| end.saturating_sub(response.head.start));
+        let announced = response
+            .head
+            .end
+            .map(|end| end.saturating_sub(response.head.start));
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
         }

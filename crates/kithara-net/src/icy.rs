@@ -55,23 +55,37 @@ pub(crate) async fn unwrap(mut body: RawBody) -> Result<Icy, NotIcy> {
     }
     let rest = futures_util::stream::iter([Ok(seen.freeze())]);
     let body = Box::pin(rest.chain(body));
-    Ok(Icy { status, headers, body })
+    Ok(Icy {
+        status,
+        headers,
+        body,
+    })
 }
 
 /// How long the head is, its empty line included; a bare line feed ends a line too.
 fn head_length(seen: &[u8]) -> Option<usize> {
-    let crlf = seen.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
-    let lf = seen.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
+    let crlf = seen
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map(|at| at + 4);
+    let lf = seen
+        .windows(2)
+        .position(|two| two == b"\n\n")
+        .map(|at| at + 2);
     crlf.into_iter().chain(lf).min()
 }
 
 fn parse(head: &[u8]) -> Option<(u16, HeaderMap)> {
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.trim_ascii());
     let status = lines.next()?.strip_prefix(b"ICY ")?.get(..3)?;
     let status: u16 = std::str::from_utf8(status).ok()?.parse().ok()?;
     let mut headers = HeaderMap::new();
     for line in lines {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
         let name = HeaderName::from_bytes(line[..colon].trim_ascii());
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
         // The framing of such a body is the connection's end, whatever the headers say.
@@ -90,9 +104,13 @@ mod tests {
     use super::*;
 
     async fn read(parts: &'static [&'static [u8]]) -> Result<(u16, String, Vec<u8>), NotIcy> {
-        let body = futures_util::stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part))));
+        let body =
+            futures_util::stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part))));
         let mut icy = unwrap(Box::pin(body)).await?;
-        let kind = icy.headers.get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let kind = icy
+            .headers
+            .get("content-type")
+            .map(|kind| kind.to_str().unwrap().to_owned());
         let mut bytes = Vec::new();
         while let Some(chunk) = icy.body.next().await {
             bytes.extend_from_slice(&chunk.unwrap());
@@ -102,13 +120,21 @@ mod tests {
 
     #[tokio::test]
     async fn an_icy_response_is_read_wherever_it_is_split() {
-        let whole = ["ICY 200 OK\r\ncontent-type: audio/mpeg\r\n\r\n", "ICY 200 OK\ncontent-type:audio/mpeg\n\n"];
+        let whole = [
+            "ICY 200 OK\r\ncontent-type: audio/mpeg\r\n\r\n",
+            "ICY 200 OK\ncontent-type:audio/mpeg\n\n",
+        ];
         for head in whole {
             let message = [head.as_bytes(), b"\xff\xfbaudio\r\n\r\n"].concat();
             for at in 0..message.len() {
                 let (front, back) = message.split_at(at);
-                let parts = [Ok(Bytes::copy_from_slice(front)), Ok(Bytes::copy_from_slice(back))];
-                let mut icy = unwrap(Box::pin(futures_util::stream::iter(parts))).await.unwrap();
+                let parts = [
+                    Ok(Bytes::copy_from_slice(front)),
+                    Ok(Bytes::copy_from_slice(back)),
+                ];
+                let mut icy = unwrap(Box::pin(futures_util::stream::iter(parts)))
+                    .await
+                    .unwrap();
                 assert_eq!(icy.status, 200);
                 assert_eq!(icy.headers["content-type"], "audio/mpeg");
                 let mut bytes = Vec::new();
@@ -122,12 +148,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_icy_is_refused() {
-        for parts in [&[b"HELLO".as_slice()] as &[&[u8]], &[b"IC".as_slice()], &[], &[b"ICY abc\r\n\r\n"], &[b"ICY 2"]] {
-            assert!(matches!(read(Vec::leak(parts.to_vec())).await, Err(NotIcy::Garbage)), "{parts:?}");
+        for parts in [
+            &[b"HELLO".as_slice()] as &[&[u8]],
+            &[b"IC".as_slice()],
+            &[],
+            &[b"ICY abc\r\n\r\n"],
+            &[b"ICY 2"],
+        ] {
+            assert!(
+                matches!(read(Vec::leak(parts.to_vec())).await, Err(NotIcy::Garbage)),
+                "{parts:?}"
+            );
         }
         let mixed = read(&[b"ICY 200 OK\r\nicy-metaint:8192\r\n\r\n"]).await;
         assert!(matches!(mixed, Err(NotIcy::Interleaved)));
         let endless: Vec<&'static [u8]> = vec![b"ICY 200 OK"; 4000];
-        assert!(matches!(read(Vec::leak(endless)).await, Err(NotIcy::Garbage)));
+        assert!(matches!(
+            read(Vec::leak(endless)).await,
+            Err(NotIcy::Garbage)
+        ));
     }
 }

@@ -1,4 +1,56 @@
-//! HTTP.
+//! An HTTP range reader with typed failures, retry, stall detection and redaction.
+//!
+//! # What it is
+//! One trait, [`Net`], that answers a [`Request`] with the facts of the response headers and a [`Body`] to pull; the
+//! real client behind it; and layers around it:
+//!
+//! ```text
+//!   caller ── NetExt::get_bytes, head
+//!     │
+//!   RetryNet        retries by type, honours Retry-After, resumes a body at the byte where it died
+//!     │
+//!   TimeoutNet      clocks for any other Net            (HttpClient keeps its own)
+//!     │
+//!   HttpClient      routes · redirects · refresh hook
+//!     ├─ policy     one function decides on every URL
+//!     ├─ exchange   one hop: headers by origin, one free retry on a dead pooled connection
+//!     ├─ resolve    the connect hook: one place decides on every address
+//!     ├─ accept     headers to facts, or a refusal
+//!     └─ body       bytes ─ stall clock ─ announced length and sniffing
+//! ```
+//!
+//! # What it is not
+//! It knows no files, playlists or codecs, keeps no cache and no cookies, decodes no content encoding, and never
+//! writes. It doesn't switch off TLS verification. It gives no error that has to be understood from its text.
+//!
+//! # Promises
+//! - Nothing that can be printed (errors, events, logs of target `kithara_net`, `Debug` of anything) shows a query, a
+//!   credential or a header value. The HTTP stack below logs URLs of its own: mute the targets `reqwest`, `hyper`,
+//!   `hyper_util`, `h2` and `rustls` where that matters.
+//! - A caller's headers go to their origin and nowhere else.
+//! - No byte is handed out at a wrong offset, beyond the announced end, or of another version of the resource.
+//! - Dropping a future or a body ends everything it started. No task is spawned for a request.
+//! - Clocks run only while somebody waits.
+//!
+//! Through a proxy, names are resolved by the proxy: the address policy then sees IP literals only.
+//!
+//! # Where to start
+//! [`Net`], [`Request`], [`Response`]; then [`HttpClient`] and [`RetryNet`].
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), kithara_net::NetError> {
+//! use kithara_net::{HttpClient, Net, NetExt, NetOptions, RangeSpec, Request, RetryPolicy, Url};
+//!
+//! let net = HttpClient::new(NetOptions::default())?.with_retry(RetryPolicy::default());
+//! let url = Url::parse("https://example.com/song.flac").expect("a literal URL");
+//! let mut response = net.fetch(Request::get(url).with_range(RangeSpec::from(4096))).await?;
+//! while let Some(bytes) = response.body.chunk().await? {
+//!     println!("{} bytes", bytes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
 mod accept;
 mod address;
 mod body;
@@ -38,7 +90,10 @@ pub use ext::NetExt;
 pub use headers::{Headers, Origin};
 pub use net::Net;
 pub use observer::{NetEvent, Observer};
-pub use options::{HeaderHook, HookRequest, NetOptions, Proxy, Refreshed, Resolver, Roots, ThroughputFloor, Timeouts};
+pub use options::{
+    HeaderHook, HookRequest, NetOptions, Proxy, Refreshed, Resolver, Roots, ThroughputFloor,
+    Timeouts,
+};
 pub use policy::{PolicyRule, Zone};
 pub use redact::RedactedUrl;
 pub use request::{Method, Purpose, RangeSpec, Request, Validator};

@@ -43,7 +43,9 @@ pub enum NetEvent {
 /// Who hears [`NetEvent`]s. Called on the task that runs the request: it must not block. Cheap to clone; the default
 /// hears nothing.
 #[derive(Clone, Default)]
-pub struct Observer(Option<Arc<dyn Fn(&NetEvent) + Send + Sync>>);
+pub struct Observer(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&NetEvent) + Send + Sync;
 
 impl Observer {
     /// Calls `hear` with each event.
@@ -61,6 +63,10 @@ impl Observer {
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Observer(..)" } else { "Observer(nobody)" })
+        f.write_str(if self.0.is_some() {
+            "Observer(..)"
+        } else {
+            "Observer(nobody)"
+        })
     }
 }

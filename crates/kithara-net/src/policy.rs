@@ -76,7 +76,12 @@ impl Grants {
 /// caller did.
 ///
 /// Names whose address is not known yet pass here and are judged again by the connect hook.
-pub(crate) fn judge(url: &Url, zone: Option<Zone>, purpose: Purpose, grants: &Grants) -> Result<(), PolicyRule> {
+pub(crate) fn judge(
+    url: &Url,
+    zone: Option<Zone>,
+    purpose: Purpose,
+    grants: &Grants,
+) -> Result<(), PolicyRule> {
     // No purpose is allowed more than another today; the parameter keeps it decidable in one place.
     let (Purpose::Media | Purpose::Playlist | Purpose::Key) = purpose;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -97,6 +102,25 @@ pub(crate) fn judge(url: &Url, zone: Option<Zone>, purpose: Purpose, grants: &Gr
     Ok(())
 }
 
+/// Decides on the peer a connection in fact reached, and yields the zone of what it sends. `class` is that of the peer,
+/// `None` if it is hidden behind a proxy.
+///
+/// The caller's own URL sets the floor for everything it leads to.
+pub(crate) fn judge_peer(
+    url: &Url,
+    zone: Option<Zone>,
+    class: Option<AddressClass>,
+    grants: &Grants,
+) -> Result<Zone, PolicyRule> {
+    let Some(zone) = zone else {
+        return Ok(Zone::new(class.unwrap_or(AddressClass::Public), url));
+    };
+    if class.is_some_and(|class| class < zone.floor()) && !grants.names(url) {
+        return Err(PolicyRule::Address);
+    }
+    Ok(Zone::new(zone.floor(), url))
+}
+
 /// The class of the host where the URL alone tells it.
 pub(crate) fn known_class(url: &Url) -> Option<AddressClass> {
     match url.host()? {
@@ -104,7 +128,9 @@ pub(crate) fn known_class(url: &Url) -> Option<AddressClass> {
         Host::Ipv6(address) => Some(AddressClass::of(IpAddr::V6(address))),
         Host::Domain(_) => match host_name(url)?.as_str() {
             // RFC 6761 §6.3: never a name of the public tree.
-            name if name == "localhost" || name.ends_with(".localhost") => Some(AddressClass::Local),
+            name if name == "localhost" || name.ends_with(".localhost") => {
+                Some(AddressClass::Local)
+            }
             "metadata.google.internal" | "metadata.goog" => Some(AddressClass::Metadata),
             _ => None,
         },
@@ -122,7 +148,9 @@ pub(crate) fn host_name(url: &Url) -> Option<String> {
 
 /// A name as [`host_name`] writes it.
 pub(crate) fn normal_name(name: &str) -> String {
-    name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
+    name.trim_matches(['[', ']'])
+        .trim_end_matches('.')
+        .to_ascii_lowercase()
 }
 
 #[cfg(test)]

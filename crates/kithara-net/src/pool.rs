@@ -1,6 +1,7 @@
 //! Connections, kept apart by what may be connected to.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, redirect, retry};
 use url::Url;
@@ -16,6 +17,10 @@ use crate::resolve::{Guarded, SystemResolver};
 /// What an aborted HTTP/2 response may still send.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// A connection that died in its sleep must be out of the pool before a request on it times out and is repeated. Only
+/// while a stream is open: an idle connection causes no wake-ups.
+const PING_EVERY: Duration = Duration::from_secs(4);
 
 /// One client per lowest allowed address class, so that a connection which the caller's own URL opened into a private
 /// network is never reused for a URL that somebody else named.
@@ -46,7 +51,9 @@ impl Pool {
 
     /// The client that connects to nothing below `floor`.
     pub fn client(&self, floor: Option<AddressClass>) -> Result<&Client, NetError> {
-        let Some(floor) = floor else { return Ok(&self.open) };
+        let Some(floor) = floor else {
+            return Ok(&self.open);
+        };
         let slot = match floor {
             AddressClass::Metadata | AddressClass::Local => &self.guarded[0],
             AddressClass::Private => &self.guarded[1],
@@ -79,7 +86,10 @@ fn build(
     proxy_hosts: &Arc<[String]>,
     floor: Option<AddressClass>,
 ) -> Result<Client, NetError> {
-    let resolver: Arc<dyn Resolver> = options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
+    let resolver: Arc<dyn Resolver> = options
+        .resolver
+        .clone()
+        .unwrap_or_else(|| Arc::new(SystemResolver));
     let mut builder = Client::builder()
         .user_agent(&options.user_agent)
         .connect_timeout(options.timeouts.connect)
@@ -94,6 +104,8 @@ fn build(
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_EVERY)
         .dns_resolver(Arc::new(Guarded {
             inner: resolver,
             floor,
@@ -142,11 +154,19 @@ fn proxies(choice: &Proxy) -> Result<(Vec<reqwest::Proxy>, Vec<String>), NetErro
             let is_cgi = std::env::var_os("REQUEST_METHOD").is_some();
             if let Some(url) = environment("http_proxy", !is_cgi) {
                 hosts.extend(host_name(&url));
-                proxies.push(reqwest::Proxy::http(url).map_err(failed)?.no_proxy(none.clone()));
+                proxies.push(
+                    reqwest::Proxy::http(url)
+                        .map_err(failed)?
+                        .no_proxy(none.clone()),
+                );
             }
             if let Some(url) = environment("https_proxy", true) {
                 hosts.extend(host_name(&url));
-                proxies.push(reqwest::Proxy::https(url).map_err(failed)?.no_proxy(none.clone()));
+                proxies.push(
+                    reqwest::Proxy::https(url)
+                        .map_err(failed)?
+                        .no_proxy(none.clone()),
+                );
             }
             if let Some(url) = environment("all_proxy", true) {
                 hosts.extend(host_name(&url));
@@ -159,8 +179,15 @@ fn proxies(choice: &Proxy) -> Result<(Vec<reqwest::Proxy>, Vec<String>), NetErro
 
 /// The URL in an environment variable, in lower or, if allowed, upper case; a bare `host:port` is an http proxy.
 fn environment(name: &str, upper_too: bool) -> Option<Url> {
-    let upper = || std::env::var(name.to_ascii_uppercase()).ok().filter(|_| upper_too);
-    let value = std::env::var(name).ok().or_else(upper).filter(|value| !value.is_empty())?;
+    let upper = || {
+        std::env::var(name.to_ascii_uppercase())
+            .ok()
+            .filter(|_| upper_too)
+    };
+    let value = std::env::var(name)
+        .ok()
+        .or_else(upper)
+        .filter(|value| !value.is_empty())?;
     match Url::parse(&value) {
         Ok(url) if url.has_host() => Some(url),
         _ => Url::parse(&format!("http://{value}")).ok(),

@@ -23,7 +23,10 @@ impl RedactedUrl {
             Some(host) => host.to_string(),
             None => String::new(),
         };
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let port = url
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
         // An opaque path (`data:`, `javascript:`) is content, not a place.
         let folder = match url.path().rfind('/') {
             Some(at) if !url.cannot_be_a_base() => &url.path()[..=at],
@@ -81,8 +84,14 @@ mod tests {
     #[test]
     fn a_printed_url_holds_no_secret() {
         let cases = [
-            ("https://user:canary@h.example/a/b.mp3?canary#canary", "https://h.example/a/?..."),
-            ("https://h.example:8443/canary.mp3", "https://h.example:8443/?..."),
+            (
+                "https://user:canary@h.example/a/b.mp3?canary#canary",
+                "https://h.example/a/?...",
+            ),
+            (
+                "https://h.example:8443/canary.mp3",
+                "https://h.example:8443/?...",
+            ),
             ("http://[::1]:80/x/canary?canary", "http://[::1]/x/?..."),
             ("http://127.1:8080/canary", "http://127.0.0.1:8080/?..."),
             ("data:text/plain,canary", "data://?..."),
@@ -98,7 +107,10 @@ mod tests {
 
     #[test]
     fn server_text_cannot_break_a_line_and_is_cut() {
-        assert_eq!(escaped("a\r\nb\u{1b}[31m\u{202e}"), "a\\r\\nb\\u{1b}[31m\\u{202e}");
+        assert_eq!(
+            escaped("a\r\nb\u{1b}[31m\u{202e}"),
+            "a\\r\\nb\\u{1b}[31m\\u{202e}"
+        );
         for length in [0, 1, 196, 197, 198, 200, 1000, 200_000] {
             assert!(escaped(&"x".repeat(length)).len() <= MAX_TEXT, "{length}");
             assert!(escaped(&"\n".repeat(length)).len() <= MAX_TEXT, "{length}");

@@ -50,13 +50,20 @@ impl RangeSpec {
 
     /// The bytes `start..end`.
     pub fn new(start: u64, end: u64) -> Self {
-        Self { start, end: Some(end) }
+        Self {
+            start,
+            end: Some(end),
+        }
     }
 
     /// The value of a `Range` header (RFC 9110 §14.1.2), whose last byte is inclusive.
     pub(crate) fn header(&self) -> String {
         match self.end {
-            Some(end) => format!("bytes={}-{}", self.start, end.saturating_sub(1).max(self.start)),
+            Some(end) => format!(
+                "bytes={}-{}",
+                self.start,
+                end.saturating_sub(1).max(self.start)
+            ),
             None => format!("bytes={}-", self.start),
         }
     }

@@ -2,8 +2,8 @@
 
 use url::Url;
 
-use crate::body::Body;
 use crate::address::AddressClass;
+use crate::body::Body;
 use crate::policy::Zone;
 use crate::redact::RedactedUrl;
 use crate::request::Validator;
@@ -51,8 +51,8 @@ pub struct ResponseHead {
     pub no_store: bool,
     /// Where it came from in the end.
     pub final_url: RedactedUrl,
-    /// Whether the framing of the body proves its end (length, chunks, HTTP/2). If not, a body that ends may as well
-    /// have been cut off.
+    /// Whether the framing of the body proves its end: a length or chunks. If not (HTTP/1.0 style, or HTTP/2 without a
+    /// length), a body that ends may as well have been cut off.
     pub length_proof: bool,
     /// What documents in this body may refer to.
     pub zone: Zone,
@@ -106,7 +106,10 @@ impl Etag {
     pub fn parse(text: &str) -> Option<Self> {
         let opaque = text.strip_prefix("W/").unwrap_or(text);
         let inner = opaque.strip_prefix('"')?.strip_suffix('"')?;
-        let valid = text.len() <= 1024 && inner.bytes().all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80);
+        let valid = text.len() <= 1024
+            && inner
+                .bytes()
+                .all(|byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80);
         valid.then(|| Self(text.to_owned()))
     }
 
@@ -169,10 +172,27 @@ mod tests {
 
     #[test]
     fn only_a_real_entity_tag_is_one() {
-        for (text, strong) in [("\"a\"", Some(true)), ("W/\"a\"", Some(false)), ("\"\"", Some(true))] {
-            assert_eq!(Etag::parse(text).map(|etag| etag.is_strong()), strong, "{text}");
+        for (text, strong) in [
+            ("\"a\"", Some(true)),
+            ("W/\"a\"", Some(false)),
+            ("\"\"", Some(true)),
+        ] {
+            assert_eq!(
+                Etag::parse(text).map(|etag| etag.is_strong()),
+                strong,
+                "{text}"
+            );
         }
-        for text in ["", "a", "\"", "\"a", "w/\"a\"", "\"a b\"", "\"a\"b\"", "\"a\r\n\""] {
+        for text in [
+            "",
+            "a",
+            "\"",
+            "\"a",
+            "w/\"a\"",
+            "\"a b\"",
+            "\"a\"b\"",
+            "\"a\r\n\"",
+        ] {
             assert_eq!(Etag::parse(text), None, "{text:?}");
         }
         assert_eq!(Etag::parse(&format!("\"{}\"", "x".repeat(2000))), None);
@@ -181,9 +201,15 @@ mod tests {
     #[test]
     fn a_weak_tag_never_guards_a_range() {
         let date = Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned());
-        let weak = Validators { etag: Etag::parse("W/\"a\""), last_modified: date.clone() };
+        let weak = Validators {
+            etag: Etag::parse("W/\"a\""),
+            last_modified: date.clone(),
+        };
         assert_eq!(weak.if_range(), date.map(Validator::LastModified));
-        let only_weak = Validators { etag: Etag::parse("W/\"a\""), last_modified: None };
+        let only_weak = Validators {
+            etag: Etag::parse("W/\"a\""),
+            last_modified: None,
+        };
         assert_eq!(only_weak.if_range(), None);
     }
 
@@ -194,8 +220,14 @@ mod tests {
             last_modified: Some(date.to_owned()).filter(|date| !date.is_empty()),
         };
         assert_eq!(of("\"a\"", "x").conflict(&of("\"a\"", "y")), None);
-        assert_eq!(of("\"a\"", "x").conflict(&of("\"b\"", "x")), Some("entity tag"));
-        assert_eq!(of("", "x").conflict(&of("\"b\"", "y")), Some("modification date"));
+        assert_eq!(
+            of("\"a\"", "x").conflict(&of("\"b\"", "x")),
+            Some("entity tag")
+        );
+        assert_eq!(
+            of("", "x").conflict(&of("\"b\"", "y")),
+            Some("modification date")
+        );
         assert_eq!(of("", "x").conflict(&of("\"b\"", "")), None);
         assert_eq!(of("", "").conflict(&of("", "")), None);
     }

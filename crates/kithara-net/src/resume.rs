@@ -60,7 +60,10 @@ impl<N> Clone for RetryNet<N> {
 
 impl<N: fmt::Debug> fmt::Debug for RetryNet<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryNet").field("inner", &self.inner).field("policy", &self.policy).finish()
+        f.debug_struct("RetryNet")
+            .field("inner", &self.inner)
+            .field("policy", &self.policy)
+            .finish()
     }
 }
 
@@ -71,7 +74,9 @@ impl<N: Net> Net for RetryNet<N> {
         loop {
             let error = match self.inner.fetch(request.clone()).await {
                 Ok(response) if request.method == Method::Head => return Ok(response),
-                Ok(response) => return Ok(Resuming::start(Arc::clone(&self.inner), request, response, attempts)),
+                Ok(response) => {
+                    return Ok(Resuming::start(Arc::clone(&self.inner), response, attempts));
+                }
                 Err(error) => error,
             };
             sleep(attempts.failed(error)?).await;
@@ -97,12 +102,19 @@ impl Attempts {
 
     /// How long to wait before trying again, or the error to end with.
     fn failed(&mut self, error: NetError) -> Result<Duration, NetError> {
-        match self.retry.handle_failure(self.origin.elapsed(), &error, random_unit()) {
+        match self
+            .retry
+            .handle_failure(self.origin.elapsed(), &error, random_unit())
+        {
             Decision::After(delay) => {
                 let attempt = self.retry.failures();
                 tracing::info!(target: "kithara_net", url = %self.url(), attempt, ?delay, %error, "retrying");
                 let error = Arc::new(error);
-                self.request.observer.report(&NetEvent::Retrying { attempt, delay, error });
+                self.request.observer.report(&NetEvent::Retrying {
+                    attempt,
+                    delay,
+                    error,
+                });
                 Ok(delay)
             }
             Decision::Fatal => Err(error),
@@ -157,10 +169,10 @@ struct Resuming<N> {
 }
 
 impl<N: Net> Resuming<N> {
-    fn start(net: Arc<N>, request: Request, response: Response, attempts: Attempts) -> Response {
+    fn start(net: Arc<N>, response: Response, attempts: Attempts) -> Response {
         let Response { mut head, body } = response;
         let is_range = head.status == 206;
-        head.end = wanted_end(&request, &head);
+        head.end = wanted_end(&attempts.request, &head);
         let resuming = Self {
             net,
             attempts,
@@ -181,12 +193,17 @@ impl<N: Net> Resuming<N> {
 
     fn arrived(&mut self, mut bytes: Bytes) -> Result<Option<Bytes>, NetError> {
         if self.skip > 0 {
-            let old = bytes.split_to(bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX)));
+            let old = bytes.split_to(
+                bytes
+                    .len()
+                    .min(usize::try_from(self.skip).unwrap_or(usize::MAX)),
+            );
             self.compare(&old)?;
             self.skip -= old.len() as u64;
         }
         if let Some(end) = self.end {
-            bytes.truncate(usize::try_from(end.saturating_sub(self.position)).unwrap_or(usize::MAX));
+            bytes
+                .truncate(usize::try_from(end.saturating_sub(self.position)).unwrap_or(usize::MAX));
         }
         if bytes.is_empty() {
             return Ok(None);
@@ -241,9 +258,16 @@ impl<N: Net> Resuming<N> {
     }
 
     fn ask(&mut self) {
-        let overlap = if self.validators.is_empty() { self.tail.len() as u64 } else { 0 };
+        let overlap = if self.validators.is_empty() {
+            self.tail.len() as u64
+        } else {
+            0
+        };
         let mut request = self.attempts.request.clone();
-        let end = request.range.and_then(|range| range.end).filter(|_| self.is_range);
+        let end = request
+            .range
+            .and_then(|range| range.end)
+            .filter(|_| self.is_range);
         request.range = Some(RangeSpec {
             start: self.position - overlap,
             end,
@@ -263,7 +287,10 @@ impl<N: Net> Resuming<N> {
         {
             return Err(self.changed("length"));
         }
-        let skip = self.position.checked_sub(head.start).ok_or_else(|| self.unreachable())?;
+        let skip = self
+            .position
+            .checked_sub(head.start)
+            .ok_or_else(|| self.unreachable())?;
         if head.status != 206 && skip > MAX_SKIP {
             return Err(self.unreachable());
         }
@@ -283,7 +310,9 @@ impl<N: Net> Resuming<N> {
                 Err(self.changed("length"))
             }
             // It has worked until now.
-            NetError::Http { url, status, .. } if matches!(status, 401 | 403) => Err(NetError::Expired { url, status }),
+            NetError::Http { url, status, .. } if matches!(status, 401 | 403) => {
+                Err(NetError::Expired { url, status })
+            }
             error => self.failed(error).map(|()| false),
         }
     }
@@ -330,7 +359,10 @@ impl<N: Net> Pull for Resuming<N> {
                         self.phase = Phase::Reading(body);
                         let at = self.position;
                         tracing::info!(target: "kithara_net", url = %self.attempts.url(), at, "resumed");
-                        self.attempts.request.observer.report(&NetEvent::Resumed { at });
+                        self.attempts
+                            .request
+                            .observer
+                            .report(&NetEvent::Resumed { at });
                     }
                     Err(error) => {
                         if self.refused(error)? {

@@ -14,6 +14,9 @@ pub struct RetryPolicy {
     pub max: Duration,
     /// Retries without a new byte in between: 6.
     pub retries: u32,
+    /// How long after the first failure the last retry is made at the earliest: 15 s, so that a link that is away for
+    /// ten seconds is survived however the chances fall.
+    pub span: Duration,
     /// Time without a new byte, from the first failure on: 60 s.
     pub budget: Duration,
     /// The longest `Retry-After` that is honoured: 60 s. A longer one counts as none.
@@ -26,6 +29,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(250),
             max: Duration::from_secs(8),
             retries: 6,
+            span: Duration::from_secs(15),
             budget: Duration::from_secs(60),
             max_retry_after: Duration::from_secs(60),
         }
@@ -41,6 +45,9 @@ impl RetryPolicy {
         }
     }
 }
+
+/// Over how long those are spread who wait for the same moment.
+const MAX_SPREAD: Duration = Duration::from_secs(2);
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,16 +103,28 @@ impl Retry {
         if self.failures > self.policy.retries {
             return Decision::Exhausted;
         }
-        let unit = if unit.is_finite() { unit.clamp(0.0, 1.0) } else { 1.0 };
+        let unit = if unit.is_finite() {
+            unit.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
         let since = *self.first_failure.get_or_insert(now);
         let left = self.policy.budget.saturating_sub(now.saturating_sub(since));
         if left.is_zero() {
             return Decision::Exhausted;
         }
-        match error.retry_after().filter(|wait| !wait.is_zero() && *wait <= self.policy.max_retry_after) {
+        match error
+            .retry_after()
+            .filter(|wait| !wait.is_zero() && *wait <= self.policy.max_retry_after)
+        {
             // Coming back before the time the server named would only be refused again.
             Some(wait) if wait > left => Decision::Exhausted,
             Some(wait) => Decision::After(self.spread(wait, unit).min(left)),
+            None if self.failures == self.policy.retries => {
+                let rest = self.policy.span.saturating_sub(now.saturating_sub(since));
+                let last = rest + MAX_SPREAD.mul_f64(unit);
+                Decision::After(self.back_off(unit).max(last).min(left))
+            }
             None => Decision::After(self.back_off(unit).min(left)),
         }
     }
@@ -118,13 +137,17 @@ impl Retry {
     /// Full jitter: anything from nothing to the doubled base, so that many clients do not come back together.
     fn back_off(&self, unit: f64) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(31);
-        let ceiling = self.policy.base.saturating_mul(1 << doublings).min(self.policy.max);
+        let ceiling = self
+            .policy
+            .base
+            .saturating_mul(1 << doublings)
+            .min(self.policy.max);
         ceiling.mul_f64(unit)
     }
 
     /// Everyone who was told the same second comes back over the two seconds after it.
     fn spread(&self, wait: Duration, unit: f64) -> Duration {
-        wait + (wait / 4).min(Duration::from_secs(2)).mul_f64(unit)
+        wait + (wait / 4).min(MAX_SPREAD).mul_f64(unit)
     }
 }
 
@@ -147,7 +170,11 @@ mod tests {
 
     fn busy(retry_after: Option<u64>) -> NetError {
         let retry_after = retry_after.map(Duration::from_secs);
-        NetError::Http { url: url(), status: 503, retry_after }
+        NetError::Http {
+            url: url(),
+            status: 503,
+            retry_after,
+        }
     }
 
     fn seconds(count: f64) -> Duration {
@@ -156,33 +183,93 @@ mod tests {
 
     #[test]
     fn each_failure_is_retried_or_not_by_its_kind() {
-        let status = |status| NetError::Http { url: url(), status, retry_after: None };
+        let status = |status| NetError::Http {
+            url: url(),
+            status,
+            retry_after: None,
+        };
         let yes = [
-            NetError::Dns { url: url(), source: cause() },
-            NetError::Connect { url: url(), source: cause() },
-            NetError::Broken { url: url(), source: cause() },
-            NetError::Timeout { url: url(), phase: TimeoutPhase::Connect },
-            NetError::Timeout { url: url(), phase: TimeoutPhase::FirstByte },
-            NetError::Timeout { url: url(), phase: TimeoutPhase::Stall },
-            NetError::Truncated { url: url(), expected: 2, got: 1 },
-            NetError::WrongRange { url: url(), what: "x" },
+            NetError::Dns {
+                url: url(),
+                source: cause(),
+            },
+            NetError::Connect {
+                url: url(),
+                source: cause(),
+            },
+            NetError::Broken {
+                url: url(),
+                source: cause(),
+            },
+            NetError::Timeout {
+                url: url(),
+                phase: TimeoutPhase::Connect,
+            },
+            NetError::Timeout {
+                url: url(),
+                phase: TimeoutPhase::FirstByte,
+            },
+            NetError::Timeout {
+                url: url(),
+                phase: TimeoutPhase::Stall,
+            },
+            NetError::Truncated {
+                url: url(),
+                expected: 2,
+                got: 1,
+            },
+            NetError::WrongRange {
+                url: url(),
+                what: "x",
+            },
         ];
         let no = [
-            NetError::Tls { url: url(), source: cause() },
-            NetError::Expired { url: url(), status: 403 },
-            NetError::RangeNotSatisfiable { url: url(), total: None },
-            NetError::RangeUnsupported { url: url(), offset: 1 },
-            NetError::ContentChanged { url: url(), what: "x" },
-            NetError::WrongContent { url: url(), what: "x" },
-            NetError::TooLarge { url: url(), limit: 1 },
-            NetError::Policy { url: url(), rule: PolicyRule::Scheme },
-            NetError::Headers { url: url(), what: "x" },
-            NetError::Unsupported { url: url(), what: "x" },
+            NetError::Tls {
+                url: url(),
+                source: cause(),
+            },
+            NetError::Expired {
+                url: url(),
+                status: 403,
+            },
+            NetError::RangeNotSatisfiable {
+                url: url(),
+                total: None,
+            },
+            NetError::RangeUnsupported {
+                url: url(),
+                offset: 1,
+            },
+            NetError::ContentChanged {
+                url: url(),
+                what: "x",
+            },
+            NetError::WrongContent {
+                url: url(),
+                what: "x",
+            },
+            NetError::TooLarge {
+                url: url(),
+                limit: 1,
+            },
+            NetError::Policy {
+                url: url(),
+                rule: PolicyRule::Scheme,
+            },
+            NetError::Headers {
+                url: url(),
+                what: "x",
+            },
+            NetError::Unsupported {
+                url: url(),
+                what: "x",
+            },
             NetError::BodyFailed,
             NetError::Client(cause()),
         ];
         let retried = |error: &NetError| {
-            let decision = Retry::new(RetryPolicy::default()).handle_failure(Duration::ZERO, error, 0.5);
+            let decision =
+                Retry::new(RetryPolicy::default()).handle_failure(Duration::ZERO, error, 0.5);
             assert_eq!(decision == Decision::Fatal, !error.is_retryable());
             error.is_retryable()
         };
@@ -195,18 +282,21 @@ mod tests {
     }
 
     #[test]
-    fn the_back_off_doubles_up_to_its_ceiling() {
+    fn the_back_off_doubles_and_the_last_retry_outlasts_a_short_outage() {
         for (unit, expected) in [
-            (0.0, [0.0; 6]),
-            (0.5, [0.125, 0.25, 0.5, 1.0, 2.0, 4.0]),
-            (1.0, [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]),
+            (0.0, [0.0, 0.0, 0.0, 0.0, 0.0, 15.0]),
+            (0.5, [0.125, 0.25, 0.5, 1.0, 2.0, 16.0]),
+            (1.0, [0.25, 0.5, 1.0, 2.0, 4.0, 17.0]),
         ] {
             let mut retry = Retry::new(RetryPolicy::default());
             for wait in expected {
                 let decision = retry.handle_failure(Duration::ZERO, &busy(None), unit);
                 assert_eq!(decision, Decision::After(seconds(wait)));
             }
-            assert_eq!(retry.handle_failure(Duration::ZERO, &busy(None), unit), Decision::Exhausted);
+            assert_eq!(
+                retry.handle_failure(Duration::ZERO, &busy(None), unit),
+                Decision::Exhausted
+            );
             assert_eq!(retry.failures(), 7);
         }
     }
@@ -226,7 +316,11 @@ mod tests {
             (None, own),
         ] {
             let mut retry = Retry::new(RetryPolicy::default());
-            assert_eq!(retry.handle_failure(Duration::ZERO, &busy(asked), 0.5), expected, "{asked:?}");
+            assert_eq!(
+                retry.handle_failure(Duration::ZERO, &busy(asked), 0.5),
+                expected,
+                "{asked:?}"
+            );
         }
     }
 
@@ -234,14 +328,31 @@ mod tests {
     fn the_budget_counts_from_the_first_failure_since_progress() {
         let mut retry = Retry::new(RetryPolicy::default());
         let after = |decision| matches!(decision, Decision::After(_));
-        assert!(after(retry.handle_failure(seconds(100.0), &busy(None), 1.0)));
+        assert!(after(retry.handle_failure(
+            seconds(100.0),
+            &busy(None),
+            1.0
+        )));
         let nearly = retry.handle_failure(seconds(159.9), &busy(None), 1.0);
-        assert!(matches!(nearly, Decision::After(wait) if wait <= seconds(0.1001)), "{nearly:?}");
-        assert_eq!(retry.handle_failure(seconds(160.0), &busy(None), 1.0), Decision::Exhausted);
+        assert!(
+            matches!(nearly, Decision::After(wait) if wait <= seconds(0.1001)),
+            "{nearly:?}"
+        );
+        assert_eq!(
+            retry.handle_failure(seconds(160.0), &busy(None), 1.0),
+            Decision::Exhausted
+        );
         retry.handle_progress();
-        assert!(after(retry.handle_failure(seconds(1000.0), &busy(None), 1.0)));
+        assert!(after(retry.handle_failure(
+            seconds(1000.0),
+            &busy(None),
+            1.0
+        )));
         // A wait that would end after the budget is not begun.
-        assert_eq!(retry.handle_failure(seconds(1030.0), &busy(Some(31)), 0.0), Decision::Exhausted);
+        assert_eq!(
+            retry.handle_failure(seconds(1030.0), &busy(Some(31)), 0.0),
+            Decision::Exhausted
+        );
     }
 
     #[test]
@@ -254,23 +365,36 @@ mod tests {
 
     #[test]
     fn a_wrong_range_is_forgiven_once() {
-        let wrong = NetError::WrongRange { url: url(), what: "x" };
+        let wrong = NetError::WrongRange {
+            url: url(),
+            what: "x",
+        };
         let mut retry = Retry::new(RetryPolicy::default());
-        assert!(matches!(retry.handle_failure(Duration::ZERO, &wrong, 0.5), Decision::After(_)));
+        assert!(matches!(
+            retry.handle_failure(Duration::ZERO, &wrong, 0.5),
+            Decision::After(_)
+        ));
         retry.handle_progress();
-        assert_eq!(retry.handle_failure(Duration::ZERO, &wrong, 0.5), Decision::Fatal);
+        assert_eq!(
+            retry.handle_failure(Duration::ZERO, &wrong, 0.5),
+            Decision::Fatal
+        );
     }
 
     #[test]
     fn a_thousand_clients_do_not_come_back_together() {
         // A low-discrepancy sequence stands for chance.
-        let units = || (0..1000u32).map(|number| (f64::from(number) * 0.618_033_988_749_895).fract());
+        let units =
+            || (0..1000u32).map(|number| (f64::from(number) * 0.618_033_988_749_895).fract());
         for (failures, error) in [(4, busy(None)), (1, busy(Some(8)))] {
             let mut slots = std::collections::HashMap::new();
             for unit in units() {
                 let mut retry = Retry::new(RetryPolicy::default());
-                let decisions = (0..failures).map(|_| retry.handle_failure(Duration::ZERO, &error, unit));
-                let Some(Decision::After(wait)) = decisions.last() else { panic!("no wait") };
+                let decisions =
+                    (0..failures).map(|_| retry.handle_failure(Duration::ZERO, &error, unit));
+                let Some(Decision::After(wait)) = decisions.last() else {
+                    panic!("no wait")
+                };
                 *slots.entry(wait.as_millis() / 10).or_insert(0) += 1;
             }
             // Two seconds hold 200 slots of 10 ms: five clients each.

@@ -8,7 +8,10 @@ pub(crate) fn parse(text: &str, now: SystemTime) -> Option<Duration> {
     let wait = match text.parse::<u64>() {
         // `str::parse` takes a plus sign, which the grammar does not.
         Ok(seconds) if !text.starts_with('+') => Duration::from_secs(seconds),
-        _ => httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?,
+        _ => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .ok()?,
     };
     (!wait.is_zero()).then_some(wait)
 }

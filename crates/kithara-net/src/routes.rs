@@ -28,7 +28,9 @@ pub(crate) struct Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Target").field(&RedactedUrl::new(&self.url)).finish()
+        f.debug_tuple("Target")
+            .field(&RedactedUrl::new(&self.url))
+            .finish()
     }
 }
 
@@ -75,7 +77,9 @@ impl Routes {
     /// `url` answered by this route.
     pub fn learn(&mut self, url: &Url, route: Route, now: Instant) {
         let entry = self.entry(url, now);
-        if entry.route.target.as_ref().map(|target| &target.url) != route.target.as_ref().map(|target| &target.url) {
+        if entry.route.target.as_ref().map(|target| &target.url)
+            != route.target.as_ref().map(|target| &target.url)
+        {
             entry.learnt = now;
         }
         entry.route = route;
@@ -84,7 +88,9 @@ impl Routes {
     /// The remembered target of `url` refused: whether to look it up again.
     pub fn may_reresolve(&mut self, url: &Url, now: Instant) -> bool {
         let entry = self.entry(url, now);
-        let lately = entry.reresolved.is_some_and(|last| now.saturating_duration_since(last) < RERESOLVE_EVERY);
+        let lately = entry
+            .reresolved
+            .is_some_and(|last| now.saturating_duration_since(last) < RERESOLVE_EVERY);
         if !lately {
             entry.reresolved = Some(now);
             entry.route.target = None;
@@ -131,7 +137,11 @@ mod tests {
     fn route(to: &str) -> Route {
         let (url, crossed) = (url(to), false);
         let zone = Zone::new(AddressClass::Public, &url);
-        Route { source: None, target: Some(Target { url, zone, crossed }), worked: true }
+        Route {
+            source: None,
+            target: Some(Target { url, zone, crossed }),
+            worked: true,
+        }
     }
 
     fn target(routes: &mut Routes, name: &str, now: Instant) -> Option<Url> {
@@ -145,8 +155,14 @@ mod tests {
         routes.learn(&url("a"), route("x"), now);
         // Using it does not make it younger.
         routes.learn(&url("a"), route("x"), now + Duration::from_secs(500));
-        assert_eq!(target(&mut routes, "a", now + Duration::from_secs(599)), Some(url("x")));
-        assert_eq!(target(&mut routes, "a", now + Duration::from_secs(600)), None);
+        assert_eq!(
+            target(&mut routes, "a", now + Duration::from_secs(599)),
+            Some(url("x"))
+        );
+        assert_eq!(
+            target(&mut routes, "a", now + Duration::from_secs(600)),
+            None
+        );
         assert!(routes.find(&url("a"), now).worked);
 
         routes.learn(&url("b"), route("x"), now);

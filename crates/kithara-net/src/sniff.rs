@@ -24,7 +24,10 @@ pub(crate) fn sniff(start: &[u8]) -> Looks {
         return Looks::Markup;
     }
     let text = start.strip_prefix(BOM).unwrap_or(start);
-    let blank = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let blank = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_whitespace())
+        .count();
     if blank > MAX_BLANK {
         return Looks::Fine;
     }

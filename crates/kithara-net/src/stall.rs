@@ -61,7 +61,9 @@ impl Timed {
 
     /// Closes the window of the floor if it is full.
     fn judge_window(&mut self) -> Result<(), TimeoutPhase> {
-        let Some(floor) = self.floor else { return Ok(()) };
+        let Some(floor) = self.floor else {
+            return Ok(());
+        };
         if self.window < floor.window {
             return Ok(());
         }
@@ -94,7 +96,10 @@ impl Timed {
                     None => self.timer = Some(Box::pin(sleep_until(until))),
                 }
             }
-            let expired = self.timer.as_mut().is_none_or(|timer| timer.as_mut().poll(cx).is_ready());
+            let expired = self
+                .timer
+                .as_mut()
+                .is_none_or(|timer| timer.as_mut().poll(cx).is_ready());
             if !expired {
                 return Poll::Pending;
             }
@@ -111,14 +116,19 @@ impl Timed {
 
 impl Pull for Timed {
     fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Pulled> {
-        let timed_out = |url: &RedactedUrl, phase| NetError::Timeout { url: url.clone(), phase };
+        let timed_out = |url: &RedactedUrl, phase| NetError::Timeout {
+            url: url.clone(),
+            phase,
+        };
         match self.inner.poll_chunk(cx) {
             Poll::Ready(Ok(Some(bytes))) => Poll::Ready(match self.arrived(bytes.len()) {
                 Ok(()) => Ok(Some(bytes)),
                 Err(phase) => Err(timed_out(&self.url, phase)),
             }),
             Poll::Ready(other) => Poll::Ready(other),
-            Poll::Pending => self.poll_clock(cx).map(|phase| Err(timed_out(&self.url, phase))),
+            Poll::Pending => self
+                .poll_clock(cx)
+                .map(|phase| Err(timed_out(&self.url, phase))),
         }
     }
 

@@ -54,7 +54,9 @@ impl Verified {
 
     /// Holds bytes back until they can be judged.
     fn judge(&mut self, bytes: Bytes) -> Result<Option<Bytes>, NetError> {
-        let Some(held) = &mut self.held else { return Ok(Some(bytes)) };
+        let Some(held) = &mut self.held else {
+            return Ok(Some(bytes));
+        };
         held.extend_from_slice(&bytes);
         match sniff(held) {
             Looks::Unclear => Ok(None),

@@ -212,7 +212,7 @@ impl<P: Plan> Driver<P> {
         match wish {
             Wish::Fetch(fetch) => {
                 let net = Arc::clone(&self.tools.net);
-                let transfer = Transfer::start(fetch, net, self.retry_sender.clone());
+                let transfer = Transfer::start(&fetch, net, self.retry_sender.clone());
                 self.transfers.push(transfer);
             }
             Wish::Credit { fetch, until } => {
@@ -292,9 +292,7 @@ impl<P: Plan> Driver<P> {
 }
 
 /// Without a directory for temporary files the bytes are held in memory: sound matters more than footprint.
-fn in_memory(
-    why: &StorageError,
-) -> Result<(ResourceWriter, StorageResource), StorageError> {
+fn in_memory(why: &StorageError) -> Result<(ResourceWriter, StorageResource), StorageError> {
     tracing::warn!(target: "kithara_stream", error = %why, "no temporary file; holding bytes in memory");
     Ok(StorageResource::memory())
 }

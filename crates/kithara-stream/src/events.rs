@@ -52,7 +52,10 @@ impl<E: 'static> EventSink<E> {
     }
 
     /// A sink for a part's own events that reports them here, converted.
-    pub fn map<F: 'static>(&self, convert: impl Fn(F) -> E + Send + Sync + 'static) -> EventSink<F> {
+    pub fn map<F: 'static>(
+        &self,
+        convert: impl Fn(F) -> E + Send + Sync + 'static,
+    ) -> EventSink<F> {
         let outer = self.clone();
         EventSink {
             report: Arc::new(move |event| outer.send(convert(event))),

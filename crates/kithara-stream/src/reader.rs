@@ -91,8 +91,11 @@ fn explain(error: StorageError) -> StreamError {
         return stream.clone();
     }
     match error {
-        // The driver ends without a word only when its stream was dropped.
-        StorageError::Closed | StorageError::Abandoned { .. } => StreamError::Closed,
+        StorageError::Closed => StreamError::Closed,
+        // A driver that ends says why, unless it panicked.
+        StorageError::Abandoned { .. } => StreamError::Worker {
+            what: "the stream's driver is gone".into(),
+        },
         other => StreamError::Storage(Arc::new(other)),
     }
 }
@@ -106,10 +109,7 @@ impl Read for Reader {
             if self.interrupt.is_raised() {
                 return Err(StreamError::Interrupted.into());
             }
-            let read = self
-                .resource
-                .read_at(self.position, buf)
-                .map_err(explain)?;
+            let read = self.resource.read_at(self.position, buf).map_err(explain)?;
             if read > 0 {
                 self.position += read as u64;
                 // Once everything is here, where the reader stands changes nothing: let the I/O thread sleep.

@@ -294,7 +294,11 @@ impl<P: Plan> Stage<P> {
             return false;
         }
         self.out.waited += STEP;
-        assert!(self.now < LIMIT, "the listener waits for ever for byte {}", self.position);
+        assert!(
+            self.now < LIMIT,
+            "the listener waits for ever for byte {}",
+            self.position
+        );
         true
     }
 
@@ -312,7 +316,11 @@ impl<P: Plan> Stage<P> {
         if self.plan.deadline().is_some_and(|at| at <= self.now) {
             self.hear(Input::Tick);
         }
-        let active = self.carriers.iter().filter(|one| one.moves(self.now)).count();
+        let active = self
+            .carriers
+            .iter()
+            .filter(|one| one.moves(self.now))
+            .count();
         let share = self.world.link.bytes_per_second as f64 * STEP.as_secs_f64();
         let share = (share / active.max(1) as f64).max(1.0) as u64;
         let ids: Vec<FetchId> = self.carriers.iter().map(|one| one.id).collect();
@@ -345,10 +353,15 @@ impl<P: Plan> Stage<P> {
         let carrier = &mut self.carriers[index];
         carrier.headed = true;
         let (id, asked) = (carrier.id, carrier.range.clone());
-        if origin.fails_from_request.is_some_and(|from| request >= from) {
+        if origin
+            .fails_from_request
+            .is_some_and(|from| request >= from)
+        {
             return self.give_up(index);
         }
-        let changed = origin.changes_at_request.is_some_and(|from| request >= from);
+        let changed = origin
+            .changes_at_request
+            .is_some_and(|from| request >= from);
         let len = origin.len + u64::from(changed);
         let url = some_url();
         let mut head = ResponseHead::whole(&url, len);
@@ -376,7 +389,10 @@ impl<P: Plan> Stage<P> {
     fn fate(&mut self, index: usize, share: u64) -> Fate {
         let link = self.world.link;
         let carrier = &mut self.carriers[index];
-        let room = carrier.credit.min(carrier.range.end).saturating_sub(carrier.at);
+        let room = carrier
+            .credit
+            .min(carrier.range.end)
+            .saturating_sub(carrier.at);
         let bytes = share.min(room);
         if bytes == 0 && carrier.at < carrier.range.end {
             return Fate::Silent;
@@ -470,7 +486,10 @@ impl<P: Plan> Stage<P> {
             Wish::Publish(facts) => self.known_len = facts.len,
             Wish::Length { len, .. } => self.known_len = Some(len),
             Wish::Complete { len, .. } => {
-                assert!(self.out.coverage.is_complete(len), "declared complete with gaps");
+                assert!(
+                    self.out.coverage.is_complete(len),
+                    "declared complete with gaps"
+                );
                 self.out.completed = true;
             }
             Wish::Refuse { error, .. } => self.refused = Some(error),
@@ -485,7 +504,10 @@ impl<P: Plan> Stage<P> {
     }
 
     fn open(&mut self, fetch: Fetch) {
-        assert!(fetch.range.start < fetch.range.end, "nothing is asked for: {fetch:?}");
+        assert!(
+            fetch.range.start < fetch.range.end,
+            "nothing is asked for: {fetch:?}"
+        );
         if fetch.range.end != u64::MAX {
             let mut free = 0;
             let mut from = fetch.range.start;

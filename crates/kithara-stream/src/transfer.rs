@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use kithara_net::{
-    Body, Net, NetError, NetEvent, Observer, RangeSpec, Request, ResponseHead,
-};
+use kithara_net::{Body, Net, NetError, NetEvent, Observer, RangeSpec, Request, ResponseHead};
 use tokio::sync::{mpsc, watch};
 
 use crate::{Fetch, FetchId, Input, ResourceId};
@@ -31,10 +29,13 @@ struct Progress {
     credit: watch::Receiver<u64>,
     /// The offset of the next byte of the body.
     offset: u64,
+    /// Where the body ends, as far as known.
+    end: u64,
 }
 
 enum Stage {
-    Asking(Option<Request>),
+    /// Boxed because a request is large beside a body.
+    Asking(Option<Box<Request>>),
     Reading(Body),
 }
 
@@ -51,7 +52,7 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     pub(crate) fn start(
-        fetch: Fetch,
+        fetch: &Fetch,
         net: Arc<dyn Net>,
         retries: mpsc::UnboundedSender<Input>,
     ) -> Self {
@@ -59,9 +60,10 @@ impl Transfer {
         let name = kithara_net::RedactedUrl::new(&fetch.url).to_string();
         let progress = Progress {
             net,
-            stage: Stage::Asking(Some(request(&fetch, retries))),
+            stage: Stage::Asking(Some(Box::new(request(fetch, retries)))),
             credit: granted,
             offset: fetch.range.start,
+            end: fetch.range.end,
         };
         Self {
             id: fetch.id,
@@ -86,6 +88,7 @@ impl Transfer {
         pending.as_mut().poll(cx).map(|(mut progress, step)| {
             if let Step::Head(head) = &step {
                 progress.offset = head.start;
+                progress.end = head.end.unwrap_or(u64::MAX);
                 self.offset = head.start;
             }
             let over = matches!(step, Step::End | Step::Failed(_));
@@ -111,7 +114,7 @@ impl Progress {
         let step = match &mut self.stage {
             Stage::Asking(request) => {
                 let request = request.take().expect("a request is asked once");
-                match self.net.fetch(request).await {
+                match self.net.fetch(*request).await {
                     Ok(response) => {
                         self.stage = Stage::Reading(response.body);
                         Step::Head(response.head)
@@ -122,8 +125,11 @@ impl Progress {
             Stage::Reading(body) => {
                 // Nothing is asked of the connection, and no stall clock runs, while bytes are not wanted.
                 let offset = self.offset;
-                // The driver holds the granting end for as long as it polls this.
-                let _ = self.credit.wait_for(|until| *until > offset).await;
+                // Once every byte is here only the end is to come, and that needs no credit.
+                if offset < self.end {
+                    // The driver holds the granting end for as long as it polls this.
+                    let _ = self.credit.wait_for(|until| *until > offset).await;
+                }
                 match body.chunk().await {
                     Ok(Some(chunk)) => {
                         self.offset += chunk.len() as u64;

@@ -90,7 +90,9 @@ impl Error {
     pub(crate) fn scheme(what: &str) -> Self {
         Self {
             kind: ErrorKind::Policy,
-            cause: Cause::Text(format!("{what:?} is not opened: use http, https, file or a path")),
+            cause: Cause::Text(format!(
+                "{what:?} is not opened: use http, https, file or a path"
+            )),
         }
     }
 

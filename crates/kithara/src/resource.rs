@@ -132,7 +132,9 @@ impl Resource {
     /// [`ErrorKind::Config`] if `out` cannot hold one frame. Everything else comes after every frame before it and is
     /// repeated until a seek.
     pub fn read(&mut self, out: &mut [f32]) -> Result<usize, Error> {
-        self.audio.read(out).map_err(|error| told(error, &self.cancel))
+        self.audio
+            .read(out)
+            .map_err(|error| told(error, &self.cancel))
     }
 
     /// Like [`read`](Self::read), one plane per channel; the shortest plane limits the frames. Returns frames.
@@ -233,14 +235,20 @@ impl PcmReader for Resource {
 }
 
 fn start(config: ResourceConfig) -> Result<Start, Error> {
-    let name = config.name.clone().unwrap_or_else(|| config.src.to_string());
+    let name = config
+        .name
+        .clone()
+        .unwrap_or_else(|| config.src.to_string());
     let span = tracing::debug_span!(target: "kithara", "resource", name);
     if config.cancel.is_cancelled() {
         return Err(Error::cancelled());
     }
     let traffic = Arc::new(Traffic::default());
     let counted = Arc::clone(&traffic);
-    let sink = config.sink.clone().inspect(move |event| counted.count(event));
+    let sink = config
+        .sink
+        .clone()
+        .inspect(move |event| counted.count(event));
     let mut audio = AudioConfig::new()
         .with_preload(config.preload)
         .with_events(sink.map(ResourceEvent::from));

@@ -61,9 +61,9 @@ impl ResourceSrc {
 fn scheme(input: &str) -> Option<String> {
     let (scheme, _) = input.split_once("://").or_else(|| {
         // `file:/path` is a URL as well, and nothing else without `//` is what a person means by one.
-        input.split_once(':').filter(|(scheme, rest)| {
-            scheme.eq_ignore_ascii_case("file") && rest.starts_with('/')
-        })
+        input
+            .split_once(':')
+            .filter(|(scheme, rest)| scheme.eq_ignore_ascii_case("file") && rest.starts_with('/'))
     })?;
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     (!scheme.is_empty() && scheme.bytes().all(valid)).then(|| scheme.to_ascii_lowercase())
@@ -73,7 +73,10 @@ fn scheme(input: &str) -> Option<String> {
 fn file_path(input: &str) -> Result<PathBuf, Error> {
     let url = Url::parse(input)
         .map_err(|error| Error::config(format!("the file URL does not parse: {error}")))?;
-    if url.host_str().is_some_and(|host| !host.is_empty() && host != "localhost") {
+    if url
+        .host_str()
+        .is_some_and(|host| !host.is_empty() && host != "localhost")
+    {
         return Err(Error::scheme("file URL with a host"));
     }
     url.to_file_path()
@@ -134,15 +137,39 @@ mod tests {
     #[test]
     fn what_a_person_types_is_understood() {
         for (input, printed, kind) in [
-            ("https://example.com/a/song.mp3?token=1", "https://example.com/a/?...", SourceType::RemoteFile),
-            ("HTTP://EXAMPLE.com/a/Live.M3U8", "http://example.com/a/", SourceType::HlsStream),
+            (
+                "https://example.com/a/song.mp3?token=1",
+                "https://example.com/a/?...",
+                SourceType::RemoteFile,
+            ),
+            (
+                "HTTP://EXAMPLE.com/a/Live.M3U8",
+                "http://example.com/a/",
+                SourceType::HlsStream,
+            ),
             ("song.flac", "song.flac", SourceType::LocalFile),
-            ("../music/a b.flac", "../music/a b.flac", SourceType::LocalFile),
+            (
+                "../music/a b.flac",
+                "../music/a b.flac",
+                SourceType::LocalFile,
+            ),
             ("/abs/list.m3u8", "/abs/list.m3u8", SourceType::HlsStream),
-            ("file:///abs/a%20b.flac", "/abs/a b.flac", SourceType::LocalFile),
+            (
+                "file:///abs/a%20b.flac",
+                "/abs/a b.flac",
+                SourceType::LocalFile,
+            ),
             ("file:/abs/x.wav", "/abs/x.wav", SourceType::LocalFile),
-            ("file://localhost/abs/x.wav", "/abs/x.wav", SourceType::LocalFile),
-            ("C:\\music\\a.mp3", "C:\\music\\a.mp3", SourceType::LocalFile),
+            (
+                "file://localhost/abs/x.wav",
+                "/abs/x.wav",
+                SourceType::LocalFile,
+            ),
+            (
+                "C:\\music\\a.mp3",
+                "C:\\music\\a.mp3",
+                SourceType::LocalFile,
+            ),
             ("12:30 live.mp3", "12:30 live.mp3", SourceType::LocalFile),
         ] {
             let src = ResourceSrc::parse(input).expect(input);
@@ -172,6 +199,9 @@ mod tests {
     fn a_printed_source_keeps_its_secrets() {
         let src = ResourceSrc::parse("https://me:pass@example.com/a?key=canary#canary").unwrap();
         let printed = format!("{src} {src:?}");
-        assert!(!printed.contains("pass") && !printed.contains("canary"), "{printed}");
+        assert!(
+            !printed.contains("pass") && !printed.contains("canary"),
+            "{printed}"
+        );
     }
 }

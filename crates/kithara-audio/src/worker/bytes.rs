@@ -18,7 +18,11 @@ pub(super) struct AttentiveBytes {
 }
 
 impl AttentiveBytes {
-    pub(super) fn new(inner: Box<dyn ByteSource>, shared: Arc<Shared>, interrupt: Interrupt) -> Self {
+    pub(super) fn new(
+        inner: Box<dyn ByteSource>,
+        shared: Arc<Shared>,
+        interrupt: Interrupt,
+    ) -> Self {
         Self {
             inner,
             shared,

@@ -37,7 +37,11 @@ impl Block {
     pub(super) fn trim_to(&mut self, frame: u64) {
         let early = frame.saturating_sub(self.frame);
         let channels = usize::from(self.chunk.spec.channels.get());
-        self.advance(usize::try_from(early).unwrap_or(usize::MAX).saturating_mul(channels));
+        self.advance(
+            usize::try_from(early)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(channels),
+        );
     }
 }
 

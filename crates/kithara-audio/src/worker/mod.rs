@@ -63,7 +63,13 @@ struct Told {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>, events: EventSink<AudioEvent>, title: Title, spec: PcmSpec, buffer: Duration) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        events: EventSink<AudioEvent>,
+        title: Title,
+        spec: PcmSpec,
+        buffer: Duration,
+    ) -> Self {
         let channels = usize::from(spec.channels.get());
         let frames = usize::try_from(spec.frames(buffer)).unwrap_or(usize::MAX);
         let frames = frames.min(LANE_BYTES / size_of::<f32>() / channels).max(1);
@@ -97,7 +103,8 @@ impl Worker {
 
     /// Why there is nothing at all to read.
     fn failed_at_once(&self) -> Option<AudioError> {
-        (self.ended == Some(Ending::Failed) && self.lanes.queued() == 0).then(|| self.shared.failure())
+        (self.ended == Some(Ending::Failed) && self.lanes.queued() == 0)
+            .then(|| self.shared.failure())
     }
 
     /// The reader's first feed.
@@ -178,7 +185,8 @@ impl Worker {
             self.begin(block.frame());
         }
         // Frames that do not follow those before them are announced.
-        let marked = block.frame() == self.next_frame || self.lanes.fill().mark_frame(block.frame());
+        let marked =
+            block.frame() == self.next_frame || self.lanes.fill().mark_frame(block.frame());
         let mut pushed = 0;
         if marked {
             let channels = usize::from(self.spec.channels.get());
@@ -225,7 +233,9 @@ impl Worker {
 
     fn end_with(&mut self, marker: MarkerKind, ending: Ending) {
         if !self.begun {
-            let frame = self.landing.map_or(self.next_frame, |(_, landed)| landed.frame);
+            let frame = self
+                .landing
+                .map_or(self.next_frame, |(_, landed)| landed.frame);
             self.begin(frame);
         }
         self.lanes.fill().finish(marker);
@@ -234,7 +244,8 @@ impl Worker {
 
     /// Starts the lane of the wish being served.
     fn begin(&mut self, frame: u64) {
-        self.lanes.renew(&self.shared.exchange, self.shared.serving(), frame);
+        self.lanes
+            .renew(&self.shared.exchange, self.shared.serving(), frame);
         self.next_frame = frame;
         self.begun = true;
     }

@@ -86,26 +86,43 @@ impl Job {
         F: FnOnce() -> Result<Box<dyn Source>, StreamError>,
     {
         let source = open().map_err(|error| Halt::Failed(error.into()))?;
+        // A seek wished for meanwhile is served once there is a decoder.
+        self.shared.set_opening(true);
         self.shared.set_interrupt(source.interrupt());
+        // Whoever closed before the interrupt was there to raise is seen here.
+        if self.shared.is_unwanted() {
+            return Err(Halt::Unwanted);
+        }
         let options = DecoderOptions {
             codec: self.config.codec,
             pool: self.config.pool.clone(),
             guard: self.guard(),
         };
-        let mut title = Title::new(Arc::clone(&self.shared), self.config.events.clone(), options, source);
-        // A seek wished for meanwhile is served once there is a decoder.
-        self.shared.set_opening(true);
+        let mut title = Title::new(
+            Arc::clone(&self.shared),
+            self.config.events.clone(),
+            options,
+            source,
+        );
         let opened = title.open_next();
         self.shared.set_opening(false);
         let Some(spec) = title.spec().filter(|_| matches!(opened, Ok(true))) else {
             opened?;
             let name = title.info().name;
-            return Err(Halt::Failed(AudioError::Decode(DecodeError::Empty { name })));
+            return Err(Halt::Failed(AudioError::Decode(DecodeError::Empty {
+                name,
+            })));
         };
         self.shared.set_spec(spec);
         let (metadata, info) = (title.metadata(), title.info());
         let events = self.config.events.clone();
-        let fresh = Worker::new(Arc::clone(&self.shared), events, title, spec, self.config.buffer);
+        let fresh = Worker::new(
+            Arc::clone(&self.shared),
+            events,
+            title,
+            spec,
+            self.config.buffer,
+        );
         let worker = self.worker.insert(fresh);
         if !worker.preload(self.config.preload) {
             return Err(Halt::Unwanted);
@@ -115,8 +132,17 @@ impl Job {
         }
         let feed = worker.first_feed().ok_or(Halt::Unwanted)?;
         let shared = Arc::clone(&self.shared);
-        let held = self.held.insert(Arc::new(Held { shared, metadata, info }));
-        Ok(Audio::new(Arc::clone(held), feed, spec, self.config.pool.clone()))
+        let held = self.held.insert(Arc::new(Held {
+            shared,
+            metadata,
+            info,
+        }));
+        Ok(Audio::new(
+            Arc::clone(held),
+            *feed,
+            spec,
+            self.config.pool.clone(),
+        ))
     }
 
     /// Tells the reader, and whoever opens, when the watchdog gives this thread up: it may never return to say so.
@@ -146,7 +172,9 @@ impl Job {
         self.shared.die(error.clone());
         self.slot.deliver(Err(error.clone()));
         // The listener may be what panicked.
-        let told = catch_unwind(AssertUnwindSafe(|| self.config.events.send(AudioEvent::Error(error))));
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            self.config.events.send(AudioEvent::Error(error));
+        }));
         drop(told);
     }
 

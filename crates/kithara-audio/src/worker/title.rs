@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_decode::{
-    DecodeError, DecoderFactory, DecoderOptions, InnerDecoder, MediaDuration, Notice, PcmSpec, SeekMode, TrackMetadata,
+    DecodeError, DecoderFactory, DecoderOptions, InnerDecoder, MediaDuration, Notice, PcmSpec,
+    SeekMode, TrackMetadata,
 };
 use kithara_stream::{EventSink, Interrupt, MediaInfo, Run, SeekRoute, Source, StreamError};
 
@@ -136,8 +137,13 @@ impl Title {
             self.report_notices();
             match chunk {
                 Ok(Some(chunk)) => {
-                    let Some(spec) = self.spec else { return Ok(None) };
-                    let base = self.current.as_ref().map_or(0, |run| spec.frames(run.start));
+                    let Some(spec) = self.spec else {
+                        return Ok(None);
+                    };
+                    let base = self
+                        .current
+                        .as_ref()
+                        .map_or(0, |run| spec.frames(run.start));
                     let mut block = conform(chunk, spec, base)?;
                     block.trim_to(self.trim_to);
                     if !block.samples().is_empty() {
@@ -195,7 +201,8 @@ impl Title {
     }
 
     fn open(&self, run: Run) -> Result<Current, Halt> {
-        let bytes = AttentiveBytes::new(run.bytes, Arc::clone(&self.shared), self.interrupt.clone());
+        let bytes =
+            AttentiveBytes::new(run.bytes, Arc::clone(&self.shared), self.interrupt.clone());
         let opened = DecoderFactory::open(Box::new(bytes), &run.info, &self.options);
         match opened {
             Ok(decoder) => Ok(Current {
@@ -244,9 +251,12 @@ impl Title {
         for notice in run.decoder.take_notices() {
             match notice {
                 Notice::PacketSkipped { frame, frames } => {
-                    self.events.send(AudioEvent::PacketSkipped { frame, frames });
+                    self.events
+                        .send(AudioEvent::PacketSkipped { frame, frames });
                 }
-                Notice::JunkSkipped { offset, bytes } => self.events.send(AudioEvent::JunkSkipped { offset, bytes }),
+                Notice::JunkSkipped { offset, bytes } => {
+                    self.events.send(AudioEvent::JunkSkipped { offset, bytes });
+                }
                 other => tracing::debug!(?other, "a notice nobody is told of"),
             }
         }

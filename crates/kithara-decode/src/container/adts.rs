@@ -25,7 +25,8 @@ impl Syntax for AdtsSyntax {
             return None;
         }
         let sample_rate = *RATES.get(usize::from(head[2] >> 2 & 15))?;
-        let bytes = usize::from(head[3] & 3) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5);
+        let bytes =
+            usize::from(head[3] & 3) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5);
         let data_at = if head[1] & 1 == 1 { 7 } else { 9 };
         if bytes <= data_at {
             return None;
@@ -56,7 +57,9 @@ pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, 
     };
     let frame = AdtsSyntax::parse(&head).ok_or_else(|| Fault::corrupt("no ADTS frame"))?;
     if frame.frames != 1024 {
-        return Err(Fault::unsupported("ADTS with several raw data blocks in a frame"));
+        return Err(Fault::unsupported(
+            "ADTS with several raw data blocks in a frame",
+        ));
     }
     let config = AacConfig {
         object_type: u32::from(head[2] >> 6) + 1,

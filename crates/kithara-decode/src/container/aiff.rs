@@ -41,7 +41,10 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
             b"SSND" => {
                 let ssnd: [u8; 8] = input.array()?;
                 let offset = u64::from(u32::from_be_bytes(codec::array(&ssnd, 0)));
-                sound = Some((body + 8 + offset, u64::from(length).saturating_sub(8 + offset)));
+                sound = Some((
+                    body + 8 + offset,
+                    u64::from(length).saturating_sub(8 + offset),
+                ));
             }
             name @ (b"NAME" | b"AUTH" | b"ANNO") if length <= 4096 => {
                 let text = tags::text(input.peek(length as usize)?, length as usize);
@@ -76,7 +79,11 @@ fn read_common(input: &mut Input, length: u32, compressed: bool) -> Result<Commo
         frames: u32::from_be_bytes(codec::array(comm, 2)),
         bits: u16::from_be_bytes(codec::array(comm, 6)),
         rate: extended(&codec::array(comm, 8)),
-        coding: if compressed { codec::array(comm, 18) } else { *b"NONE" },
+        coding: if compressed {
+            codec::array(comm, 18)
+        } else {
+            *b"NONE"
+        },
     })
 }
 

@@ -41,7 +41,11 @@ pub(crate) struct Blocks {
 impl Blocks {
     pub(crate) fn new(mut input: Input, layout: Layout) -> Self {
         input.seek(layout.start);
-        Self { input, layout, block: 0 }
+        Self {
+            input,
+            layout,
+            block: 0,
+        }
     }
 }
 
@@ -53,26 +57,31 @@ impl Demux for Blocks {
             block_frames,
             ..
         } = self.layout;
-        let left = bytes.map_or(u64::MAX, |bytes| (bytes / block_bytes).saturating_sub(self.block));
+        let left = bytes.map_or(u64::MAX, |bytes| {
+            (bytes / block_bytes).saturating_sub(self.block)
+        });
         let blocks = left.min(self.layout.packet_blocks());
         if blocks == 0 {
             return Ok(None);
         }
         let at = self.input.pos();
-        let got = self.input.take_some((blocks * block_bytes) as usize)?.len() as u64 / block_bytes;
-        if got == 0 {
+        let got = loop {
+            let got =
+                self.input.take_some((blocks * block_bytes) as usize)?.len() as u64 / block_bytes;
             self.input.seek(at);
-            return match self.input.take(block_bytes as usize).map(drop) {
+            if got > 0 {
+                break got;
+            }
+            match self.input.peek(block_bytes as usize)?.len() as u64 {
+                // A failed read that succeeds when it is repeated.
+                whole if whole == block_bytes => {}
                 // An unknown length ends where the bytes do.
-                Err(Fault::Truncated(_)) if bytes.is_none() => Ok(None),
-                Err(Fault::Truncated(_)) => Err(Fault::Truncated(self.layout.frames())),
-                Err(other) => Err(other),
-                Ok(()) => Err(Fault::corrupt("a block appeared and vanished")),
-            };
-        }
+                _ if bytes.is_none() => return Ok(None),
+                _ => return Err(Fault::Truncated(self.layout.frames())),
+            }
+        };
         let first = self.block;
         self.block += got;
-        self.input.seek(at);
         let data = self.input.take((got * block_bytes) as usize)?;
         Ok(Some(Packet::new(
             data,

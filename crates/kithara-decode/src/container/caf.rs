@@ -12,7 +12,7 @@ use crate::codec::{self, PcmCoding};
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{TrackMetadata, limits};
+use crate::{MediaDuration, TrackMetadata, limits};
 
 /// Chunks looked at.
 const MAX_CHUNKS: usize = 10_000;
@@ -79,12 +79,17 @@ fn read_chunks(input: &mut Input) -> Result<Chunks> {
                 return Ok(chunks);
             }
         }
-        let length = u64::try_from(length).map_err(|_| Fault::corrupt("a chunk of negative size"))?;
+        let length =
+            u64::try_from(length).map_err(|_| Fault::corrupt("a chunk of negative size"))?;
         match &head[..4] {
             b"desc" => chunks.description = Some(read_description(input)?),
-            b"kuki" if length <= 64 * 1024 => chunks.cookie = Some(input.take(length as usize)?.to_vec()),
+            b"kuki" if length <= 64 * 1024 => {
+                chunks.cookie = Some(input.take(length as usize)?.to_vec());
+            }
             b"pakt" => chunks.table = Some((body, length)),
-            b"info" if length <= 64 * 1024 => read_info(input.peek(length as usize)?, &mut chunks.metadata),
+            b"info" if length <= 64 * 1024 => {
+                read_info(input.peek(length as usize)?, &mut chunks.metadata);
+            }
             _ => {}
         }
         input.seek(body.saturating_add(length));
@@ -135,14 +140,20 @@ fn rate(description: &Description) -> u32 {
     }
 }
 
-fn open_blocks(input: Input, desc: &Description, chunks: Chunks) -> Result<(Track, Box<dyn Demux>)> {
+fn open_blocks(
+    input: Input,
+    desc: &Description,
+    chunks: Chunks,
+) -> Result<(Track, Box<dyn Demux>)> {
     let spec = limits::spec(rate(desc), desc.channels)?;
     let (start, bytes) = chunks.data.ok_or_else(|| Fault::corrupt("no audio data"))?;
     let float = desc.flags & 1 != 0;
     let little = desc.flags & 2 != 0;
     let width = desc.packet_bytes / desc.channels.max(1) / desc.packet_frames;
     let (id, codec) = match (&desc.format, float, little, width) {
-        (b"lpcm", false, true, 1) | (b"lpcm", false, false, 1) => (CODEC_ID_PCM_S8, AudioCodec::Pcm),
+        (b"lpcm", false, true, 1) | (b"lpcm", false, false, 1) => {
+            (CODEC_ID_PCM_S8, AudioCodec::Pcm)
+        }
         (b"lpcm", false, true, 2) => (CODEC_ID_PCM_S16LE, AudioCodec::Pcm),
         (b"lpcm", false, false, 2) => (CODEC_ID_PCM_S16BE, AudioCodec::Pcm),
         (b"lpcm", false, true, 3) => (CODEC_ID_PCM_S24LE, AudioCodec::Pcm),
@@ -196,19 +207,30 @@ fn unsupported(desc: &Description) -> Fault {
     ))
 }
 
-fn open_packets(mut input: Input, desc: &Description, chunks: Chunks) -> Result<(Track, Box<dyn Demux>)> {
-    limits::spec(rate(desc), desc.channels)?;
+fn open_packets(
+    mut input: Input,
+    desc: &Description,
+    chunks: Chunks,
+) -> Result<(Track, Box<dyn Demux>)> {
+    let spec = limits::spec(rate(desc), desc.channels)?;
     let (start, _) = chunks.data.ok_or_else(|| Fault::corrupt("no audio data"))?;
     let mut params = AudioCodecParameters::new();
     let codec = match &desc.format {
         b"alac" => {
-            let cookie = chunks.cookie.ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
-            params.for_codec(CODEC_ID_ALAC).with_extra_data(cookie.into_boxed_slice());
+            let cookie = chunks
+                .cookie
+                .ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
+            params
+                .for_codec(CODEC_ID_ALAC)
+                .with_extra_data(cookie.into_boxed_slice());
             AudioCodec::Alac
         }
         b"aac " | b"aach" | b"aacp" => {
-            let cookie = chunks.cookie.ok_or_else(|| Fault::corrupt("AAC without its cookie"))?;
-            let config = AacConfig::in_descriptor(&cookie).ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
+            let cookie = chunks
+                .cookie
+                .ok_or_else(|| Fault::corrupt("AAC without its cookie"))?;
+            let config = AacConfig::in_descriptor(&cookie)
+                .ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
             params = config.params()?;
             AudioCodec::AacLc
         }
@@ -217,19 +239,15 @@ fn open_packets(mut input: Input, desc: &Description, chunks: Chunks) -> Result<
     let Some((at, length)) = chunks.table else {
         return Err(Fault::Truncated(None));
     };
-    let (table, valid) = read_table(&mut input, desc, (at, length), start)?;
-    // The last packet of ALAC is as short as the audio; one of AAC is not.
-    let frames = match codec {
-        AudioCodec::Alac => valid.min(table.frames()),
-        _ => table.frames(),
-    };
+    let table = read_table(&mut input, desc, (at, length), start)?;
     input.seek(start);
     let track = Track {
         container: ContainerFormat::Caf,
         codec,
         params,
-        frames: Some(frames),
-        duration: None,
+        // The last packet may be shorter than the table has room to say.
+        frames: None,
+        duration: Some(MediaDuration::Exact(spec.time(table.frames()))),
         metadata: chunks.metadata,
         notices: Vec::new(),
     };
@@ -237,11 +255,15 @@ fn open_packets(mut input: Input, desc: &Description, chunks: Chunks) -> Result<
     Ok((track, Box::new(table.packets(input, primers))))
 }
 
-fn read_table(input: &mut Input, desc: &Description, at: (u64, u64), start: u64) -> Result<(PacketTable, u64)> {
+fn read_table(
+    input: &mut Input,
+    desc: &Description,
+    at: (u64, u64),
+    start: u64,
+) -> Result<PacketTable> {
     input.seek(at.0);
     let head: [u8; 24] = input.array()?;
     let count = u64::from_be_bytes(codec::array(&head, 0));
-    let valid = u64::from_be_bytes(codec::array(&head, 8));
     let left = at.1.saturating_sub(24);
     // Each packet takes at least one byte of the table.
     if count > left.min(limits::TABLE_ENTRIES) {
@@ -268,7 +290,7 @@ fn read_table(input: &mut Input, desc: &Description, at: (u64, u64), start: u64)
         }
         table.push(TableEntry { bytes, frames });
     }
-    Ok((table, valid))
+    Ok(table)
 }
 
 /// A number in groups of seven bits, the highest first.

@@ -56,7 +56,10 @@ pub(crate) fn number_in(bytes: &[u8]) -> Option<(u64, usize)> {
     if width > 8 {
         return None;
     }
-    let value = bytes.get(..width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    let value = bytes
+        .get(..width)?
+        .iter()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte));
     Some((value & ((1u64 << (7 * width)) - 1), width))
 }
 
@@ -72,7 +75,9 @@ pub(crate) fn body(input: &mut Input, element: &Element, limit: u64) -> Result<V
 }
 
 pub(crate) fn unsigned(body: &[u8]) -> u64 {
-    body.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+    body.iter()
+        .take(8)
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 pub(crate) fn float(body: &[u8]) -> f64 {
@@ -88,7 +93,9 @@ pub(crate) fn children(mut rest: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let width = rest.first()?.leading_zeros() as usize + 1;
         let id = rest.get(..width).filter(|_| width <= 4)?;
-        let id = id.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        let id = id
+            .iter()
+            .fold(0, |value, byte| value << 8 | u32::from(*byte));
         let (size, size_width) = number_in(&rest[width..])?;
         let from = width + size_width;
         let to = from.checked_add(usize::try_from(size).ok()?)?;

@@ -41,7 +41,9 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
             0 => info = Some(StreamInfo::parse(input.take(34)?)?),
             3 if length <= 256 * 1024 => points = seek_points(input.peek(length as usize)?),
             // Larger comments hold pictures, and no text anybody waits for.
-            4 if length <= 64 * 1024 => tags::vorbis_comment(input.peek(length as usize)?, &mut metadata),
+            4 if length <= 64 * 1024 => {
+                tags::vorbis_comment(input.peek(length as usize)?, &mut metadata);
+            }
             _ => {}
         }
         input.seek(body + u64::from(length));
@@ -58,7 +60,11 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
 
 /// Sample number and offset of each seek point (§8.5), without placeholders.
 fn seek_points(block: &[u8]) -> Vec<Place> {
-    let long = |bytes: &[u8]| bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    let long = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte))
+    };
     let mut points: Vec<Place> = block
         .chunks_exact(18)
         .map(|point| (long(&point[..8]), long(&point[8..16])))
@@ -96,6 +102,7 @@ fn open_frames(
         first,
         points,
         restart: first,
+        reached: 0,
         packet: None,
     };
     demux.reader = Some(demux.read_from(first)?);
@@ -112,6 +119,8 @@ struct FlacDemux {
     points: Vec<Place>,
     /// Where reading starts when there is no reader.
     restart: u64,
+    /// Where the last packet ended.
+    reached: u64,
     packet: Option<symphonia::core::packet::Packet>,
 }
 
@@ -120,7 +129,8 @@ impl FlacDemux {
         let mut prefix = b"fLaC\x80\x00\x00\x22".to_vec();
         prefix.extend_from_slice(&self.info.block);
         let view = View::spliced(Arc::clone(&self.input), prefix, offset);
-        FlacReader::try_new(view.stream(), FormatOptions::default()).map_err(|error| self.fault(error.into()))
+        FlacReader::try_new(view.stream(), FormatOptions::default())
+            .map_err(|error| self.fault(error.into()))
     }
 
     fn fault(&self, fault: Fault) -> Fault {
@@ -143,7 +153,9 @@ impl FlacDemux {
     fn bounds(&self, target: u64) -> (Place, Option<Place>) {
         let behind = self.points.partition_point(|(frame, _)| *frame <= target);
         let place = |point: &Place| (point.0, self.first.saturating_add(point.1));
-        let low = behind.checked_sub(1).map_or((0, self.first), |at| place(&self.points[at]));
+        let low = behind
+            .checked_sub(1)
+            .map_or((0, self.first), |at| place(&self.points[at]));
         let end = || Some((self.info.total?, self.input.lock().len()?));
         (low, self.points.get(behind).map(place).or_else(end))
     }
@@ -153,7 +165,11 @@ impl FlacDemux {
         let (mut low, high) = self.bounds(target);
         let near = u64::from(self.info.sample_rate);
         let Some(mut high) = high else { return Ok(low) };
-        let jumps = if self.input.lock().is_remote() { MAX_JUMPS } else { 64 };
+        let jumps = if self.input.lock().is_remote() {
+            MAX_JUMPS
+        } else {
+            64
+        };
         // A place from the seek table is looked at like any other: the table may lie.
         let mut proven = low.1 == self.first;
         for _ in 0..jumps {
@@ -164,7 +180,12 @@ impl FlacDemux {
             let span = high.1 - low.1;
             let aim = (share * span as f64) as u64;
             let back = self.info.mean_bytes(span, high.0 - low.0) * near as f64 / 2.0;
-            let guess = low.1 + if proven { aim.saturating_sub(back as u64) } else { 0 };
+            let guess = low.1
+                + if proven {
+                    aim.saturating_sub(back as u64)
+                } else {
+                    0
+                };
             match self.frame_at(guess)? {
                 Some((frame, offset)) if frame <= target && (frame > low.0 || !proven) => {
                     low = (frame, offset);
@@ -195,6 +216,14 @@ impl Demux for FlacDemux {
             Ok(packet) => self.packet = packet,
             Err(error) => return Err(self.fault(error.into())),
         }
+        match (&self.packet, self.info.total) {
+            (Some(packet), _) => self.reached = packet.pts.get().unsigned_abs() + packet.dur.get(),
+            // The reader takes the end of the bytes for the end where it found no frame before it.
+            (None, Some(total)) if self.reached < total => {
+                return Err(Fault::Truncated(Some(total)));
+            }
+            (None, _) => {}
+        }
         Ok(self.packet.as_ref().map(|packet| {
             let frame = u64::try_from(packet.pts.get()).ok();
             Packet::new(&packet.data, frame, packet.dur.get() as u32)
@@ -208,8 +237,13 @@ impl Demux for FlacDemux {
     fn seek(&mut self, target: u64, _mode: SeekMode) -> Result<Arrival> {
         let seekable = self.input.lock().is_seekable();
         self.reader = None;
-        let (frame, offset) = if seekable { self.search(target)? } else { (0, self.first) };
+        let (frame, offset) = if seekable {
+            self.search(target)?
+        } else {
+            (0, self.first)
+        };
         self.restart = offset;
+        self.reached = frame;
         Ok(Arrival { frame, exact: true })
     }
 }

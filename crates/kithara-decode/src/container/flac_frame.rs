@@ -17,9 +17,10 @@ pub(crate) struct StreamInfo {
 
 impl StreamInfo {
     pub(crate) fn parse(block: &[u8]) -> Result<Self> {
-        let block: [u8; 34] = block.get(..34).and_then(|block| block.try_into().ok()).ok_or_else(|| {
-            Fault::corrupt("a short stream information block")
-        })?;
+        let block: [u8; 34] = block
+            .get(..34)
+            .and_then(|block| block.try_into().ok())
+            .ok_or_else(|| Fault::corrupt("a short stream information block"))?;
         let packed = u64::from_be_bytes(crate::codec::array(&block, 10));
         let total = packed & 0xf_ffff_ffff;
         let info = Self {
@@ -66,7 +67,11 @@ pub(crate) fn position(frame: &[u8], info: &StreamInfo) -> Option<u64> {
     if size == 0 || rate == 15 || assignment > 10 || depth == 3 || head[3] & 1 != 0 {
         return None;
     }
-    let channels = if assignment > 7 { 2 } else { u32::from(assignment) + 1 };
+    let channels = if assignment > 7 {
+        2
+    } else {
+        u32::from(assignment) + 1
+    };
     if channels != info.channels {
         return None;
     }
@@ -86,8 +91,14 @@ pub(crate) fn position(frame: &[u8], info: &StreamInfo) -> Option<u64> {
         return None;
     }
     // The numbers count samples where the block size varies, and blocks where it does not.
-    let first = if head[1] & 1 == 1 { number } else { number.checked_mul(info.block_frames)? };
-    info.total.is_none_or(|total| first < total).then_some(first)
+    let first = if head[1] & 1 == 1 {
+        number
+    } else {
+        number.checked_mul(info.block_frames)?
+    };
+    info.total
+        .is_none_or(|total| first < total)
+        .then_some(first)
 }
 
 /// A number coded like UTF-8, and its bytes.
@@ -109,7 +120,11 @@ fn coded_number(bytes: &[u8]) -> Option<(u64, usize)> {
 fn crc8(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ byte, |crc, _| {
-            if crc & 0x80 != 0 { crc << 1 ^ 0x07 } else { crc << 1 }
+            if crc & 0x80 != 0 {
+                crc << 1 ^ 0x07
+            } else {
+                crc << 1
+            }
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Bare sequences of self-describing frames: MPEG audio and ADTS. Found by their headers, indexed as they are passed.
 
-use crate::demux::{Arrival, Demux, Packet};
+use crate::demux::{Arrival, Demux, Packet, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::{Notice, SeekMode, limits};
@@ -46,7 +46,9 @@ pub(crate) fn find<S: Syntax>(window: &[u8], at_end: bool) -> Option<usize> {
 }
 
 fn proven<S: Syntax>(window: &[u8], first: usize, at_end: bool) -> bool {
-    let Some(head) = S::parse(&window[first..]) else { return false };
+    let Some(head) = S::parse(&window[first..]) else {
+        return false;
+    };
     let mut at = first;
     for seen in 0..3 {
         match window.get(at..).filter(|rest| rest.len() >= S::HEAD) {
@@ -154,16 +156,23 @@ impl<S: Syntax> Frames<S> {
         let second = window.get(head.bytes..).and_then(S::parse);
         let third = second.and_then(|second| S::parse(window.get(head.bytes + second.bytes..)?));
         match (second, third) {
-            (Some(second), Some(third)) if second.key == head.key && third.key == head.key => Err(Fault::unsupported(
-                format!("a change of format within the run, to {} Hz", head.sample_rate),
-            )),
+            (Some(second), Some(third)) if second.key == head.key && third.key == head.key => {
+                Err(Fault::unsupported(format!(
+                    "a change of format within the run, to {} Hz",
+                    head.sample_rate
+                )))
+            }
             _ => Ok(()),
         }
     }
 
     fn skip_tag(&mut self) -> Result<bool> {
         let head = self.input.peek(32)?;
-        let long = |at: usize| head.get(at..at + 4).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        let long = |at: usize| {
+            head.get(at..at + 4).map_or(0, |b| {
+                u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            })
+        };
         let bytes = if head.starts_with(b"TAG") {
             128
         } else if head.starts_with(b"APETAGEX") {
@@ -189,10 +198,13 @@ impl<S: Syntax> Frames<S> {
                 Err(Fault::corrupt("more than 64 KiB are not audio"))
             };
         };
-        self.notices.push(Notice::JunkSkipped {
-            offset: self.offset,
-            bytes: junk as u64,
-        });
+        note(
+            &mut self.notices,
+            Notice::JunkSkipped {
+                offset: self.offset,
+                bytes: junk as u64,
+            },
+        );
         if !lyrics {
             // The frames that lay there are missed, not moved together.
             let mean = self.mean_bytes().max(1.0);
@@ -211,7 +223,9 @@ impl<S: Syntax> Frames<S> {
     }
 
     fn ended(&self) -> Result<()> {
-        let Some(frames) = self.promise.frames else { return Ok(()) };
+        let Some(frames) = self.promise.frames else {
+            return Ok(());
+        };
         let missing = frames.saturating_sub(self.frame);
         let cut = match (self.promise.end, self.input.len()) {
             (Some(end), Some(len)) => missing > 0 && len < end,
@@ -225,8 +239,14 @@ impl<S: Syntax> Frames<S> {
     }
 
     fn pass(&mut self, head: &FrameHead) {
-        let expected = self.index.last().map_or(0, |(frame, _)| frame + STRIDE * u64::from(self.head.frames));
-        if self.exact && (self.frame >= expected && self.frame < expected + u64::from(head.frames) || self.index.is_empty()) {
+        let expected = self
+            .index
+            .last()
+            .map_or(0, |(frame, _)| frame + STRIDE * u64::from(self.head.frames));
+        if self.exact
+            && (self.frame >= expected && self.frame < expected + u64::from(head.frames)
+                || self.index.is_empty())
+        {
             self.index.push((self.frame, self.offset));
         }
         self.offset += head.bytes as u64;
@@ -236,7 +256,9 @@ impl<S: Syntax> Frames<S> {
     /// Goes to the frame that holds `target` by passing headers from the nearest indexed place.
     fn walk(&mut self, target: u64) -> Result<Arrival> {
         let near = self.index.partition_point(|(frame, _)| *frame <= target);
-        let (frame, offset) = near.checked_sub(1).map_or((0, self.first), |at| self.index[at]);
+        let (frame, offset) = near
+            .checked_sub(1)
+            .map_or((0, self.first), |at| self.index[at]);
         if !(self.exact && self.frame <= target && self.frame >= frame) {
             (self.frame, self.offset, self.exact) = (frame, offset, true);
         }
@@ -261,23 +283,32 @@ impl<S: Syntax> Frames<S> {
     /// Goes to where a constant bit rate puts a frame; `false` where no frame begins there.
     fn leap(&mut self, frame: u64) -> Result<bool> {
         let number = frame / u64::from(self.head.frames);
-        let exact = u128::from(number) * u128::from(self.head.frames) * u128::from(self.head.bit_rate);
+        let exact =
+            u128::from(number) * u128::from(self.head.frames) * u128::from(self.head.bit_rate);
         let padded = (exact / 8 / u128::from(self.head.sample_rate)) as u64;
         for guess in [padded, number * self.head.bytes as u64] {
-            let from = self.first + guess.saturating_sub(4);
+            // Padding moves a frame by a slot, something foreign between frames by its length: the frame nearest to the
+            // computed place is it, as long as that is nearer than any other can be.
+            let reach = (self.head.bytes / 4) as u64;
+            let from = self.first + guess.saturating_sub(reach);
+            let centre = (self.first + guess - from) as usize;
             self.input.seek(from);
-            let window = self.input.peek(self.head.bytes * 2 + 16)?;
-            // Padding moves a frame by one slot at most.
-            for at in 0..=8 {
-                let Some(head) = window.get(at..).and_then(S::parse) else { continue };
-                let next = window.get(at + head.bytes..).and_then(S::parse);
-                let last = window.len() < at + head.bytes + S::HEAD;
-                let fits = |head: &FrameHead| head.key == self.head.key && head.bit_rate == self.head.bit_rate;
-                if fits(&head) && (last || next.is_some_and(|next| fits(&next))) {
-                    self.offset = from + at as u64;
-                    self.frame = number * u64::from(self.head.frames);
-                    return Ok(true);
-                }
+            let window = self.input.peek(centre + self.head.bytes * 2 + 16)?;
+            let fits = |at: usize| -> Option<FrameHead> {
+                let head = window.get(at..).and_then(S::parse)?;
+                (head.key == self.head.key && head.bit_rate == self.head.bit_rate).then_some(head)
+            };
+            let found = (0..=centre * 2)
+                .filter(|at| {
+                    fits(*at).is_some_and(|head| {
+                        at + head.bytes + S::HEAD > window.len() || fits(at + head.bytes).is_some()
+                    })
+                })
+                .min_by_key(|at| at.abs_diff(centre));
+            if let Some(at) = found {
+                self.offset = from + at as u64;
+                self.frame = number * u64::from(self.head.frames);
+                return Ok(true);
             }
         }
         Ok(false)
@@ -287,12 +318,19 @@ impl<S: Syntax> Frames<S> {
     fn guess(&mut self, frame: u64) -> Result<Arrival> {
         let bytes = match &self.rate {
             Rate::Table { toc, frames } => {
-                let place = (frame as f64 / *frames as f64).clamp(0.0, 1.0) * (toc.len() - 1) as f64;
+                let place =
+                    (frame as f64 / *frames as f64).clamp(0.0, 1.0) * (toc.len() - 1) as f64;
                 let at = (place as usize).min(toc.len() - 2);
                 let (low, high) = (toc[at] as f64, toc[at + 1] as f64);
                 low + (high - low) * (place - at as f64)
             }
-            Rate::Mean(mean) => frame as f64 * mean,
+            Rate::Mean(mean) => match self.index.last() {
+                // What was passed tells more than the first frames.
+                Some((passed, offset)) if *passed > 0 => {
+                    frame as f64 * (offset - self.first) as f64 / *passed as f64
+                }
+                _ => frame as f64 * mean,
+            },
             Rate::Constant => frame as f64 * self.head.bytes as f64 / f64::from(self.head.frames),
         };
         let mut offset = self.first + bytes.max(0.0) as u64;
@@ -314,7 +352,9 @@ impl<S: Syntax> Frames<S> {
 
 impl<S: Syntax> Demux for Frames<S> {
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
-        let Some(head) = self.locate()? else { return Ok(None) };
+        let Some(head) = self.locate()? else {
+            return Ok(None);
+        };
         let frame = self.frame;
         self.input.seek(self.offset);
         // A frame that is cut off stays where it is: the error repeats.
@@ -323,7 +363,11 @@ impl<S: Syntax> Demux for Frames<S> {
         }
         self.pass(&head);
         let data = self.input.take(head.bytes)?;
-        Ok(Some(Packet::new(&data[head.data_at..], Some(frame), head.frames)))
+        Ok(Some(Packet::new(
+            &data[head.data_at..],
+            Some(frame),
+            head.frames,
+        )))
     }
 
     fn seek(&mut self, target: u64, mode: SeekMode) -> Result<Arrival> {

@@ -33,13 +33,16 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
         quantum: quantum(codec, &params),
         base: 0,
     };
-    let duration = facts.duration.map(|units| MediaDuration::Exact(spec.time(clock.frame(units))));
+    let duration = facts
+        .duration
+        .map(|units| MediaDuration::Exact(spec.time(clock.frame(units))));
     let metadata = metadata(reader.as_mut());
     let mut demux = IsoDemux {
         reader,
         track: facts.track_id,
         clock,
         settle: settle(codec),
+        remote,
         units: facts.duration,
         held: None,
         packet: None,
@@ -47,7 +50,11 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     };
     demux.find_base()?;
     let track = Track {
-        container: if facts.fragmented { ContainerFormat::Fmp4 } else { ContainerFormat::Mp4 },
+        container: if facts.fragmented {
+            ContainerFormat::Fmp4
+        } else {
+            ContainerFormat::Mp4
+        },
         codec,
         params,
         frames: None,
@@ -63,9 +70,10 @@ fn supported(facts: &Mp4Facts) -> Result<AudioCodec> {
     let named = |what: &dyn std::fmt::Display| Err(Fault::unsupported(format!("{what} in MP4")));
     match facts.codec {
         Some(codec @ (AudioCodec::AacHe | AudioCodec::AacHeV2 | AudioCodec::Opus)) => named(&codec),
-        Some(AudioCodec::AacLc) if facts.channels > 2 => {
-            Err(Fault::unsupported(format!("AAC of {} channels", facts.channels)))
-        }
+        Some(AudioCodec::AacLc) if facts.channels > 2 => Err(Fault::unsupported(format!(
+            "AAC of {} channels",
+            facts.channels
+        ))),
         Some(codec) => Ok(codec),
         None => match &facts.code.0 {
             b"ac-3" => named(&"AC-3"),
@@ -79,11 +87,15 @@ fn supported(facts: &Mp4Facts) -> Result<AudioCodec> {
 }
 
 fn params(reader: &dyn FormatReader, facts: &Mp4Facts) -> Result<AudioCodecParameters> {
-    let track = reader.tracks().iter().find(|track| track.id == facts.track_id);
+    let track = reader
+        .tracks()
+        .iter()
+        .find(|track| track.id == facts.track_id);
     match track.and_then(|track| track.codec_params.as_ref()) {
         Some(CodecParameters::Audio(params)) => {
             if let (Some(AudioCodec::AacLc), Some(config)) = (facts.codec, &params.extra_data)
-                && let Some(name) = aac::AacConfig::parse(config).and_then(|config| config.unsupported())
+                && let Some(name) =
+                    aac::AacConfig::parse(config).and_then(|config| config.unsupported())
             {
                 return Err(Fault::unsupported(name));
             }
@@ -122,14 +134,23 @@ fn settle(codec: AudioCodec) -> u64 {
 fn metadata(reader: &mut dyn FormatReader) -> TrackMetadata {
     let mut metadata = TrackMetadata::default();
     let mut log = reader.metadata();
-    let Some(revision) = log.skip_to_latest() else { return metadata };
-    let tags = revision.media.tags.iter().chain(revision.per_track.iter().flat_map(|track| &track.metadata.tags));
+    let Some(revision) = log.skip_to_latest() else {
+        return metadata;
+    };
+    let tags = revision.media.tags.iter().chain(
+        revision
+            .per_track
+            .iter()
+            .flat_map(|track| &track.metadata.tags),
+    );
     for tag in tags {
         let (field, value) = match &tag.std {
             Some(StandardTag::TrackTitle(value)) => (&mut metadata.title, value.to_string()),
             Some(StandardTag::Artist(value)) => (&mut metadata.artist, value.to_string()),
             Some(StandardTag::Album(value)) => (&mut metadata.album, value.to_string()),
-            Some(StandardTag::AlbumArtist(value)) => (&mut metadata.album_artist, value.to_string()),
+            Some(StandardTag::AlbumArtist(value)) => {
+                (&mut metadata.album_artist, value.to_string())
+            }
             Some(StandardTag::TrackNumber(value)) => (&mut metadata.track, value.to_string()),
             Some(StandardTag::Genre(value)) => (&mut metadata.genre, value.to_string()),
             Some(StandardTag::ReleaseDate(value)) => (&mut metadata.date, value.to_string()),
@@ -166,7 +187,8 @@ impl Clock {
     }
 
     fn units(&self, frame: u64) -> u64 {
-        self.base.saturating_add(scale(frame, self.timescale, self.rate, 0))
+        self.base
+            .saturating_add(scale(frame, self.timescale, self.rate, 0))
     }
 
     /// Whether the position of every packet is certain.
@@ -186,6 +208,7 @@ struct IsoDemux {
     track: u32,
     clock: Clock,
     settle: u64,
+    remote: bool,
     /// The duration in units of the track.
     units: Option<u64>,
     /// Read ahead, to know where the timeline begins.
@@ -221,9 +244,27 @@ impl IsoDemux {
         Ok(())
     }
 
+    /// The time of the last packet, where finding it costs little.
+    fn last_packet(&mut self) -> Result<Option<u64>> {
+        if let Some(units) = self.units.filter(|units| *units > 0) {
+            return Ok(Some(self.clock.base + units - 1));
+        }
+        if self.remote || self.go_to(self.clock.base).is_err() {
+            return Ok(None);
+        }
+        let mut last = None;
+        while let Some(packet) = self.read()? {
+            last = u64::try_from(packet.pts.get()).ok();
+        }
+        Ok(last)
+    }
+
     fn go_to(&mut self, units: u64) -> std::result::Result<u64, Error> {
         let ts = Timestamp::new(i64::try_from(units).unwrap_or(i64::MAX));
-        let to = SeekTo::Timestamp { ts, track_id: self.track };
+        let to = SeekTo::Timestamp {
+            ts,
+            track_id: self.track,
+        };
         let at = self.reader.seek(formats::SeekMode::Accurate, to)?;
         Ok(u64::try_from(at.actual_ts.get()).unwrap_or(0))
     }
@@ -246,12 +287,18 @@ impl Demux for IsoDemux {
         self.landed = true;
         let early = self.settle * self.clock.quantum.unwrap_or(2048);
         let wanted = self.clock.units(target.saturating_sub(early));
-        let at = match (self.go_to(wanted), self.units) {
-            // Padding behind the stated end is decoded too.
-            (Err(Error::SeekError(SeekErrorKind::OutOfRange)), Some(units)) if units > 0 => {
-                self.go_to((self.clock.base + units - 1).min(wanted))?
-            }
-            (at, _) => at?,
+        let at = match self.go_to(wanted) {
+            Err(Error::SeekError(SeekErrorKind::OutOfRange)) => match self.last_packet()? {
+                // Padding behind the stated end is decoded too.
+                Some(last) => self.go_to(last.min(wanted))?,
+                None => {
+                    return Ok(Arrival {
+                        frame: target,
+                        exact: false,
+                    });
+                }
+            },
+            at => at?,
         };
         Ok(Arrival {
             frame: self.clock.frame(at),
@@ -265,7 +312,9 @@ impl From<Mp4Error> for Fault {
         match error {
             Mp4Error::Io(error) => error.into(),
             Mp4Error::Limit { what, limit } => Self::TooLarge { what, limit },
-            Mp4Error::Malformed { .. } | Mp4Error::NoMovie { .. } => Self::Corrupt(error.to_string()),
+            Mp4Error::Malformed { .. } | Mp4Error::NoMovie { .. } => {
+                Self::Corrupt(error.to_string())
+            }
             Mp4Error::Unsupported { what } => Self::unsupported(what),
             _ => Self::unsupported(error.to_string()),
         }

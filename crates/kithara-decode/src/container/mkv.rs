@@ -99,7 +99,9 @@ impl Head {
     fn read(&mut self, input: &mut Input) -> Result<()> {
         for _ in 0..MAX_TOP {
             let at = input.pos();
-            let Some(element) = ebml::next(input)? else { return Err(Fault::Truncated(None)) };
+            let Some(element) = ebml::next(input)? else {
+                return Err(Fault::Truncated(None));
+            };
             match element.id {
                 EBML => {}
                 SEGMENT => {
@@ -116,7 +118,9 @@ impl Head {
                 }
                 _ => {}
             }
-            let end = element.end().ok_or_else(|| Fault::corrupt("an element without end"))?;
+            let end = element
+                .end()
+                .ok_or_else(|| Fault::corrupt("an element without end"))?;
             input.seek(end);
         }
         Err(Fault::TooLarge {
@@ -127,7 +131,11 @@ impl Head {
 
     fn read_seek_head(&mut self, body: &[u8]) {
         for (_, seek) in ebml::children(body).filter(|(id, _)| *id == 0x4dbb) {
-            let field = |wanted| ebml::children(seek).find(|(id, _)| *id == wanted).map(|(_, body)| ebml::unsigned(body));
+            let field = |wanted| {
+                ebml::children(seek)
+                    .find(|(id, _)| *id == wanted)
+                    .map(|(_, body)| ebml::unsigned(body))
+            };
             if let (Some(id), Some(position)) = (field(0x53ab), field(0x53ac))
                 && id == u64::from(CUES)
             {
@@ -150,7 +158,9 @@ impl Head {
     fn duration(&self) -> Option<MediaDuration> {
         let seconds = self.ticks * self.scale as f64 / 1e9;
         let duration = std::time::Duration::try_from_secs_f64(seconds).ok();
-        duration.filter(|duration| !duration.is_zero()).map(MediaDuration::Exact)
+        duration
+            .filter(|duration| !duration.is_zero())
+            .map(MediaDuration::Exact)
     }
 }
 
@@ -222,7 +232,9 @@ impl MkvDemux {
                     }
                 }
                 _ => {
-                    let end = element.end().ok_or_else(|| Fault::corrupt("an element without end"))?;
+                    let end = element
+                        .end()
+                        .ok_or_else(|| Fault::corrupt("an element without end"))?;
                     self.input.seek(end);
                 }
             }
@@ -244,12 +256,16 @@ impl MkvDemux {
             return Ok(false);
         }
         self.block.clear();
-        self.block.extend_from_slice(self.input.take(size as usize)?);
+        self.block
+            .extend_from_slice(self.input.take(size as usize)?);
         let rest = self.block.get(width..).unwrap_or_default();
-        let [high, low, flags, ..] = *rest else { return Err(Fault::corrupt("a short block")) };
+        let [high, low, flags, ..] = *rest else {
+            return Err(Fault::corrupt("a short block"));
+        };
         let delta = i64::from(i16::from_be_bytes([high, low]));
         self.block_time = self.cluster_time.saturating_add_signed(delta);
-        self.frames = laced(&self.block, width + 3, flags >> 1 & 3).ok_or_else(|| Fault::corrupt("bad lacing"))?;
+        self.frames = laced(&self.block, width + 3, flags >> 1 & 3)
+            .ok_or_else(|| Fault::corrupt("bad lacing"))?;
         Ok(!self.frames.is_empty())
     }
 
@@ -262,7 +278,9 @@ impl MkvDemux {
         // A tick must not be longer than what lies between two places a packet can begin at.
         let tick = self.head.scale * u64::from(self.track.spec.sample_rate.get()) / 1_000_000_000;
         match self.track.quantum {
-            Some(quantum) if quantum > tick + 2 => ((frame + quantum / 2) / quantum * quantum, true),
+            Some(quantum) if quantum > tick + 2 => {
+                ((frame + quantum / 2) / quantum * quantum, true)
+            }
             _ => (frame, false),
         }
     }
@@ -279,12 +297,17 @@ impl MkvDemux {
         let first = self.clusters[0].1;
         self.go_to(first);
         self.place = Place::Beginning;
-        Arrival { frame: 0, exact: true }
+        Arrival {
+            frame: 0,
+            exact: true,
+        }
     }
 
     /// Reads the cues, once.
     fn read_cues(&mut self) -> Result<()> {
-        let Some(at) = self.head.cues.filter(|_| !self.cues_read) else { return Ok(()) };
+        let Some(at) = self.head.cues.filter(|_| !self.cues_read) else {
+            return Ok(());
+        };
         self.cues_read = true;
         self.input.seek(at);
         let element = match ebml::next(&mut self.input) {
@@ -298,14 +321,21 @@ impl MkvDemux {
             Err(_) => return Ok(()),
         };
         for (_, point) in ebml::children(&body).filter(|(id, _)| *id == 0xbb) {
-            let time = ebml::children(point).find(|(id, _)| *id == 0xb3).map(|(_, time)| ebml::unsigned(time));
+            let time = ebml::children(point)
+                .find(|(id, _)| *id == 0xb3)
+                .map(|(_, time)| ebml::unsigned(time));
             let places = ebml::children(point).filter(|(id, _)| *id == 0xb7);
             for (_, place) in places {
-                let field = |wanted| ebml::children(place).find(|(id, _)| *id == wanted).map(|(_, v)| ebml::unsigned(v));
+                let field = |wanted| {
+                    ebml::children(place)
+                        .find(|(id, _)| *id == wanted)
+                        .map(|(_, v)| ebml::unsigned(v))
+                };
                 if field(0xf7) == Some(self.track.number)
                     && let (Some(time), Some(offset)) = (time, field(0xf1))
                 {
-                    self.clusters.push((time, self.head.segment.saturating_add(offset)));
+                    self.clusters
+                        .push((time, self.head.segment.saturating_add(offset)));
                 }
             }
         }
@@ -333,9 +363,13 @@ impl MkvDemux {
                     offsets.push(stated - decoded as f64);
                 }
             }
-            let Some(range) = self.frames.pop_front() else { break };
+            let Some(range) = self.frames.pop_front() else {
+                break;
+            };
             let packet = PacketRef::new(0, 0i64.into(), 0u64.into(), &self.block[range]);
-            decoded += decoder.decode_ref(&packet).map_or(0, |decoded| decoded.frames() as i64);
+            decoded += decoder
+                .decode_ref(&packet)
+                .map_or(0, |decoded| decoded.frames() as i64);
         }
         let mean = offsets.iter().sum::<f64>() / offsets.len().max(1) as f64;
         self.base = Some(match self.track.quantum {
@@ -410,7 +444,7 @@ impl Demux for MkvDemux {
 /// The frames of a block (RFC 9559 §10.3).
 fn laced(block: &[u8], start: usize, lacing: u8) -> Option<VecDeque<Range<usize>>> {
     if lacing == 0 {
-        return Some([start..block.len()].into());
+        return Some(VecDeque::from_iter(std::iter::once(start..block.len())));
     }
     let count = usize::from(*block.get(start)?) + 1;
     let mut at = start + 1;

@@ -86,11 +86,19 @@ fn read_entry(body: &[u8]) -> Entry<'_> {
 
 impl Entry<'_> {
     fn open(&self) -> Result<MkvTrack> {
-        let codec = String::from_utf8_lossy(self.codec).trim_end_matches('\0').to_owned();
+        let codec = String::from_utf8_lossy(self.codec)
+            .trim_end_matches('\0')
+            .to_owned();
         if self.encoded {
-            return Err(Fault::unsupported("a compressed or encrypted Matroska track"));
+            return Err(Fault::unsupported(
+                "a compressed or encrypted Matroska track",
+            ));
         }
-        let rate = if (1.0..1e9).contains(&self.rate) { self.rate.round() as u32 } else { 0 };
+        let rate = if (1.0..1e9).contains(&self.rate) {
+            self.rate.round() as u32
+        } else {
+            0
+        };
         let spec = limits::spec(rate, u32::try_from(self.channels).unwrap_or(u32::MAX))?;
         let track = |codec, params, quantum: Option<u64>, packet_frames, settle| MkvTrack {
             number: self.number,
@@ -105,7 +113,13 @@ impl Entry<'_> {
         Ok(match codec.as_str() {
             "A_VORBIS" => {
                 let params = self.params(CODEC_ID_VORBIS, self.private);
-                track(AudioCodec::Vorbis, params, vorbis_quantum(self.private), 0, 1)
+                track(
+                    AudioCodec::Vorbis,
+                    params,
+                    vorbis_quantum(self.private),
+                    0,
+                    1,
+                )
             }
             "A_FLAC" => {
                 let info = self.private.get(8..42).unwrap_or(self.private);
@@ -114,21 +128,43 @@ impl Entry<'_> {
                 track(AudioCodec::Flac, params, block, 0, 0)
             }
             "A_AAC" => {
-                let config = AacConfig::parse(self.private).ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
+                let config = AacConfig::parse(self.private)
+                    .ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
                 track(AudioCodec::AacLc, config.params()?, Some(1024), 1024, 1)
             }
             "A_ALAC" => {
-                let cookie = self.private.get(..4).ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
+                let cookie = self
+                    .private
+                    .get(..4)
+                    .ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
                 let frames = u32::from_be_bytes(codec::array(cookie, 0));
                 let params = self.params(CODEC_ID_ALAC, self.private);
                 track(AudioCodec::Alac, params, Some(frames.max(1).into()), 0, 0)
             }
             "A_MPEG/L3" => {
                 let params = self.params(CODEC_ID_MP3, &[]);
-                track(AudioCodec::Mp3, params, Some(mpeg_frames.into()), mpeg_frames, 12)
+                track(
+                    AudioCodec::Mp3,
+                    params,
+                    Some(mpeg_frames.into()),
+                    mpeg_frames,
+                    12,
+                )
             }
-            "A_MPEG/L2" => track(AudioCodec::Mp2, self.params(CODEC_ID_MP2, &[]), Some(1152), 1152, 2),
-            "A_MPEG/L1" => track(AudioCodec::Mp1, self.params(CODEC_ID_MP1, &[]), Some(384), 384, 2),
+            "A_MPEG/L2" => track(
+                AudioCodec::Mp2,
+                self.params(CODEC_ID_MP2, &[]),
+                Some(1152),
+                1152,
+                2,
+            ),
+            "A_MPEG/L1" => track(
+                AudioCodec::Mp1,
+                self.params(CODEC_ID_MP1, &[]),
+                Some(384),
+                384,
+                2,
+            ),
             name if name.starts_with("A_PCM/") => {
                 let params = codec::pcm_params(&PcmCoding {
                     id: self.pcm(name)?,
@@ -139,14 +175,18 @@ impl Entry<'_> {
                 track(AudioCodec::Pcm, params, None, 0, 0)
             }
             "A_OPUS" => return Err(Fault::unsupported("Opus in Matroska")),
-            "A_AC3" | "A_EAC3" | "A_DTS" | "A_TRUEHD" | "A_WAVPACK4" => {
-                return Err(Fault::unsupported(format!("{} in Matroska", &codec[2..])));
-            }
+            "A_AC3" => return Err(Fault::unsupported("AC-3 in Matroska")),
+            "A_EAC3" => return Err(Fault::unsupported("E-AC-3 in Matroska")),
+            "A_WAVPACK4" => return Err(Fault::unsupported("WavPack in Matroska")),
             other => return Err(Fault::unsupported(format!("Matroska codec {other}"))),
         })
     }
 
-    fn params(&self, id: symphonia::core::codecs::audio::AudioCodecId, extra: &[u8]) -> AudioCodecParameters {
+    fn params(
+        &self,
+        id: symphonia::core::codecs::audio::AudioCodecId,
+        extra: &[u8],
+    ) -> AudioCodecParameters {
         let mut params = AudioCodecParameters::new();
         params.for_codec(id);
         if !extra.is_empty() {
@@ -182,13 +222,22 @@ fn vorbis_quantum(private: &[u8]) -> Option<u64> {
         }
         at += 1;
     }
-    let ident = private.get(at..).filter(|ident| ident.starts_with(b"\x01vorbis"))?;
+    let ident = private
+        .get(at..)
+        .filter(|ident| ident.starts_with(b"\x01vorbis"))?;
     let sizes = *ident.get(28)?;
     let (short, long) = (1u64 << (sizes & 15), 1u64 << (sizes >> 4));
     let lengths = [short / 2, (short + long) / 4, long / 2];
-    lengths.into_iter().reduce(greatest_divisor).filter(|quantum| *quantum > 0)
+    lengths
+        .into_iter()
+        .reduce(greatest_divisor)
+        .filter(|quantum| *quantum > 0)
 }
 
 fn greatest_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { greatest_divisor(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        greatest_divisor(b, a % b)
+    }
 }

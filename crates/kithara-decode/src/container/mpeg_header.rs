@@ -10,10 +10,18 @@ pub(crate) struct MpegSyntax;
 
 /// Kilobits per second by index, for MPEG-1 layers I to III and MPEG-2 layer I and layers II and III.
 const BIT_RATES: [[u16; 15]; 5] = [
-    [0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
-    [0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
-    [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
-    [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+    [
+        0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448,
+    ],
+    [
+        0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384,
+    ],
+    [
+        0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
+    ],
+    [
+        0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256,
+    ],
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
 
@@ -38,7 +46,13 @@ impl MpegHeader {
         let (version, layer) = (word >> 19 & 3, word >> 17 & 3);
         let (rate_index, bit_index) = (word >> 10 & 3, word >> 12 & 15);
         // Emphasis 2 is reserved too, and rules out much that is not a header.
-        if word >> 21 != 0x7ff || version == 1 || layer == 0 || rate_index == 3 || bit_index == 15 || word & 3 == 2 {
+        if word >> 21 != 0x7ff
+            || version == 1
+            || layer == 0
+            || rate_index == 3
+            || bit_index == 15
+            || word & 3 == 2
+        {
             return None;
         }
         let (mpeg1, layer) = (version == 3, 4 - layer as u8);

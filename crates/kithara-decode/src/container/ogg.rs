@@ -8,7 +8,7 @@ use symphonia::core::packet::PacketRef;
 use super::flac_frame::StreamInfo;
 use super::ogg_page::{self, Page};
 use super::tags;
-use crate::demux::{Arrival, Demux, Packet, Track};
+use crate::demux::{Arrival, Demux, Packet, Track, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::{MediaDuration, Notice, PcmSpec, SeekMode, TrackMetadata, codec, limits};
@@ -22,7 +22,9 @@ const MAX_JUMPS: usize = 5;
 pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     let mut ogg = OggDemux::new(input);
     let (codec, params, spec, metadata) = ogg.read_headers()?;
-    let duration = ogg.find_end()?.map(|end| MediaDuration::Exact(spec.time(end)));
+    let duration = ogg
+        .find_end()?
+        .map(|end| MediaDuration::Exact(spec.time(end)));
     ogg.rate = spec.sample_rate.get().into();
     ogg.params = params.clone();
     let track = Track {
@@ -88,18 +90,25 @@ impl OggDemux {
         }
     }
 
-    fn read_headers(&mut self) -> Result<(AudioCodec, AudioCodecParameters, PcmSpec, TrackMetadata)> {
+    fn read_headers(
+        &mut self,
+    ) -> Result<(AudioCodec, AudioCodecParameters, PcmSpec, TrackMetadata)> {
         let ident = self.find_audio()?;
         let mut params = AudioCodecParameters::new();
         let mut metadata = TrackMetadata::default();
         if ident.starts_with(b"\x01vorbis") && ident.len() >= 30 {
             self.laps = true;
-            let spec = limits::spec(u32::from_le_bytes(codec::array(&ident, 12)), ident[11].into())?;
+            let spec = limits::spec(
+                u32::from_le_bytes(codec::array(&ident, 12)),
+                ident[11].into(),
+            )?;
             let comment = self.header()?;
             tags::vorbis_comment(comment.get(7..).unwrap_or_default(), &mut metadata);
             let mut extra = ident;
             extra.extend(self.header()?);
-            params.for_codec(CODEC_ID_VORBIS).with_extra_data(extra.into_boxed_slice());
+            params
+                .for_codec(CODEC_ID_VORBIS)
+                .with_extra_data(extra.into_boxed_slice());
             self.first = self.next_page_offset();
             return Ok((AudioCodec::Vorbis, params, spec, metadata));
         }
@@ -115,7 +124,9 @@ impl OggDemux {
                 break;
             }
         }
-        params.for_codec(CODEC_ID_FLAC).with_extra_data(info.block.to_vec().into_boxed_slice());
+        params
+            .for_codec(CODEC_ID_FLAC)
+            .with_extra_data(info.block.to_vec().into_boxed_slice());
         self.first = self.next_page_offset();
         Ok((AudioCodec::Flac, params, spec, metadata))
     }
@@ -147,7 +158,9 @@ impl OggDemux {
             };
             other = Some(name);
         }
-        Err(Fault::unsupported(other.unwrap_or("Ogg without Vorbis or FLAC")))
+        Err(Fault::unsupported(
+            other.unwrap_or("Ogg without Vorbis or FLAC"),
+        ))
     }
 
     fn header(&mut self) -> Result<Vec<u8>> {
@@ -164,18 +177,21 @@ impl OggDemux {
     /// The last granule, where looking for it is free.
     fn find_end(&mut self) -> Result<Option<u64>> {
         let here = self.input.pos();
-        let Some(len) = self.input.len().filter(|_| !self.input.is_remote() && self.input.is_seekable()) else {
+        let Some(len) = self
+            .input
+            .len()
+            .filter(|_| !self.input.is_remote() && self.input.is_seekable())
+        else {
             return Ok(None);
         };
-        self.input.seek(len.saturating_sub(2 * limits::SNIFF_BYTES as u64).max(here));
+        self.input
+            .seek(len.saturating_sub(2 * limits::SNIFF_BYTES as u64).max(here));
         let tail = self.input.peek(2 * limits::SNIFF_BYTES)?;
         let last = tail
             .windows(27)
-            .enumerate()
-            .filter(|(_, head)| head.starts_with(b"OggS\0") && head[14..18] == self.serial.to_le_bytes())
-            .map(|(_, head)| i64::from_le_bytes(codec::array(head, 6)))
-            .filter(|granule| *granule > 0)
-            .last();
+            .filter(|head| head.starts_with(b"OggS\0") && head[14..18] == self.serial.to_le_bytes())
+            .map(|head| i64::from_le_bytes(codec::array(head, 6)))
+            .rfind(|granule| *granule > 0);
         self.input.seek(here);
         Ok(last.and_then(|granule| u64::try_from(granule).ok()))
     }
@@ -188,14 +204,22 @@ impl OggDemux {
             let offset = self.input.pos();
             let more = ogg_page::read(&mut self.input, &mut self.page, &mut junk)?;
             if junk > 0 {
-                self.notices.push(Notice::JunkSkipped { offset, bytes: junk });
+                note(
+                    &mut self.notices,
+                    Notice::JunkSkipped {
+                        offset,
+                        bytes: junk,
+                    },
+                );
                 self.lost = true;
             }
             if !more {
                 return Ok(false);
             }
             if self.page.first {
-                return Err(Fault::unsupported("a second stream in the file (chained Ogg)"));
+                return Err(Fault::unsupported(
+                    "a second stream in the file (chained Ogg)",
+                ));
             }
             if self.page.serial != self.serial {
                 continue;
@@ -285,7 +309,9 @@ impl OggDemux {
         let mut frames = 0i64;
         while let Some(at) = self.advance()? {
             let packet = PacketRef::new(0, 0i64.into(), 0u64.into(), self.packet(at));
-            frames += decoder.decode_ref(&packet).map_or(0, |decoded| decoded.frames() as i64);
+            frames += decoder
+                .decode_ref(&packet)
+                .map_or(0, |decoded| decoded.frames() as i64);
             if let (Some(granule), true) = (self.page.granule, self.next == self.page.ends.len()) {
                 let base = if self.page.last { 0 } else { granule - frames };
                 self.base = Some(base);
@@ -307,7 +333,10 @@ impl OggDemux {
                 Err(fault) => return Err(fault),
             }
             let starts_here = page.ends.len() > usize::from(page.continued);
-            if let (Some(granule), true) = (page.granule, page.serial == self.serial && (starts_here || !self.laps)) {
+            if let (Some(granule), true) = (
+                page.granule,
+                page.serial == self.serial && (starts_here || !self.laps),
+            ) {
                 return Ok(Some((granule, page.offset)));
             }
         }
@@ -327,7 +356,9 @@ impl OggDemux {
             let end = high.map(|high| high.1).or_else(|| self.input.len());
             let Some(end) = end else { break };
             let per_frame = match high {
-                Some((granule, offset)) => (offset - from_offset) as f64 / (granule - from).max(1) as f64,
+                Some((granule, offset)) => {
+                    (offset - from_offset) as f64 / (granule - from).max(1) as f64
+                }
                 None => self.mean_bytes(low, base, end)?,
             };
             if end.saturating_sub(from_offset) <= limits::SNIFF_BYTES as u64 / 2 {
@@ -336,7 +367,9 @@ impl OggDemux {
             let aim = (target - from - near / 2) as f64 * per_frame;
             let guess = (from_offset + aim as u64).clamp(from_offset + 1, end - 1);
             match self.page_at(guess)? {
-                Some((granule, offset)) if granule <= target && offset > from_offset => low = Some((granule, offset)),
+                Some((granule, offset)) if granule <= target && offset > from_offset => {
+                    low = Some((granule, offset));
+                }
                 Some((granule, _)) if granule > target => high = Some((granule, guess)),
                 _ => high = Some((high.map_or(i64::MAX / 2, |high| high.0), guess)),
             }
@@ -348,10 +381,14 @@ impl OggDemux {
     fn mean_bytes(&mut self, low: Option<(i64, u64)>, base: i64, end: u64) -> Result<f64> {
         let known = match low {
             Some(low) => Some(low),
-            None => self.page_at(self.first + 16 * 1024)?.filter(|(granule, _)| *granule > base),
+            None => self
+                .page_at(self.first + 16 * 1024)?
+                .filter(|(granule, _)| *granule > base),
         };
         Ok(match known {
-            Some((granule, offset)) if granule > base => (offset - self.first) as f64 / (granule - base) as f64,
+            Some((granule, offset)) if granule > base => {
+                (offset - self.first) as f64 / (granule - base) as f64
+            }
             _ => (end - self.first) as f64 / (self.rate * 60) as f64,
         })
     }
@@ -386,7 +423,9 @@ impl Demux for OggDemux {
         if self.ended {
             return Ok(None);
         }
-        let Some(at) = self.advance()? else { return Ok(None) };
+        let Some(at) = self.advance()? else {
+            return Ok(None);
+        };
         let frame = self.landed.take();
         let ends = self.next == self.page.ends.len() && !self.page.last;
         let stated = self.page.granule.filter(|_| ends);
@@ -405,10 +444,15 @@ impl Demux for OggDemux {
         let seekable = self.input.is_seekable();
         if target == 0 || !seekable {
             self.go_to(self.first);
-            return Ok(Arrival { frame: 0, exact: true });
+            return Ok(Arrival {
+                frame: 0,
+                exact: true,
+            });
         }
         let base = self.find_base()?;
-        let wanted = i64::try_from(target).unwrap_or(i64::MAX / 4).saturating_add(base);
+        let wanted = i64::try_from(target)
+            .unwrap_or(i64::MAX / 4)
+            .saturating_add(base);
         let frame = match self.search(wanted, base)? {
             Some((granule, offset)) => self.settle_on(granule, offset, base)?,
             None => {

@@ -37,7 +37,10 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
         }
         let window = input.peek(limits::SNIFF_BYTES)?;
         let full = window.len() >= limits::SNIFF_BYTES;
-        let next = window.windows(5).skip(1).position(|bytes| bytes == b"OggS\0");
+        let next = window
+            .windows(5)
+            .skip(1)
+            .position(|bytes| bytes == b"OggS\0");
         match next {
             Some(at) => {
                 *junk += at as u64 + 1;
@@ -54,10 +57,15 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
 fn fill(input: &mut Input, page: &mut Page) -> Result<()> {
     let offset = input.pos();
     let laces = usize::from(input.peek(27)?[26]);
-    let table = input.peek(27 + laces)?.get(27..27 + laces).ok_or(Fault::Truncated(None))?;
+    let table = input
+        .peek(27 + laces)?
+        .get(27..27 + laces)
+        .ok_or(Fault::Truncated(None))?;
     let length: usize = table.iter().map(|lace| usize::from(*lace)).sum();
     let whole = input.peek(27 + laces + length)?;
-    let body = whole.get(27 + laces..27 + laces + length).ok_or(Fault::Truncated(None))?;
+    let body = whole
+        .get(27 + laces..27 + laces + length)
+        .ok_or(Fault::Truncated(None))?;
 
     let granule = i64::from_le_bytes(crate::codec::array(whole, 6));
     page.offset = offset;

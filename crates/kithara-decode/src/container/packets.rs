@@ -28,8 +28,10 @@ impl PacketTable {
 
     pub(crate) fn push(&mut self, entry: TableEntry) {
         let (offset, frame) = self.end();
-        self.lines
-            .push((offset.saturating_add(entry.bytes), frame.saturating_add(entry.frames)));
+        self.lines.push((
+            offset.saturating_add(entry.bytes),
+            frame.saturating_add(entry.frames),
+        ));
     }
 
     /// The frames of all packets.
@@ -63,7 +65,9 @@ pub(crate) struct TablePackets {
 impl Demux for TablePackets {
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
         let lines = &self.table.lines;
-        let (Some((offset, frame)), Some((end, next))) = (lines.get(self.next), lines.get(self.next + 1)) else {
+        let (Some((offset, frame)), Some((end, next))) =
+            (lines.get(self.next), lines.get(self.next + 1))
+        else {
             return Ok(None);
         };
         let (bytes, frames) = ((end - offset) as usize, (next - frame) as u32);
@@ -78,9 +82,17 @@ impl Demux for TablePackets {
     }
 
     fn seek(&mut self, target: u64, _mode: SeekMode) -> Result<Arrival> {
-        let behind = self.table.lines.partition_point(|(_, frame)| *frame <= target);
-        self.next = behind.saturating_sub(1).saturating_sub(self.primers as usize);
-        let frame = self.table.lines.get(self.next).map_or(0, |(_, frame)| *frame);
+        // Of the packets only: the last line is the end.
+        let packets = &self.table.lines[..self.table.lines.len() - 1];
+        let behind = packets.partition_point(|(_, frame)| *frame <= target);
+        self.next = behind
+            .saturating_sub(1)
+            .saturating_sub(self.primers as usize);
+        let frame = self
+            .table
+            .lines
+            .get(self.next)
+            .map_or(0, |(_, frame)| *frame);
         Ok(Arrival { frame, exact: true })
     }
 }

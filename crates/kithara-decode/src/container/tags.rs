@@ -22,7 +22,9 @@ pub(crate) fn set(field: &mut Option<String>, value: Option<String>) {
 
 /// A `LIST` chunk of the kind `INFO`.
 pub(crate) fn riff_info(list: &[u8], metadata: &mut TrackMetadata) {
-    let Some(mut rest) = list.strip_prefix(b"INFO") else { return };
+    let Some(mut rest) = list.strip_prefix(b"INFO") else {
+        return;
+    };
     while rest.len() >= 8 {
         let length = u32::from_le_bytes([rest[4], rest[5], rest[6], rest[7]]) as usize;
         let value = text(&rest[8..], length);
@@ -47,12 +49,18 @@ pub(crate) fn vorbis_comment(block: &[u8], metadata: &mut TrackMetadata) {
     if prefixed(&mut rest).is_none() {
         return;
     }
-    let Some((count, tail)) = rest.split_at_checked(4) else { return };
+    let Some((count, tail)) = rest.split_at_checked(4) else {
+        return;
+    };
     let count = u32::from_le_bytes([count[0], count[1], count[2], count[3]]);
     rest = tail;
     for _ in 0..count {
-        let Some(pair) = prefixed(&mut rest) else { return };
-        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        let Some(pair) = prefixed(&mut rest) else {
+            return;
+        };
+        let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
+            continue;
+        };
         let name = String::from_utf8_lossy(&pair[..equals]).to_ascii_uppercase();
         let value = text(&pair[equals + 1..], MAX_TEXT);
         named(&name, value, metadata);

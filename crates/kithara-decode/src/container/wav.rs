@@ -54,7 +54,8 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
                 tags::riff_info(input.peek(length as usize)?, &mut metadata);
             }
             b"data" => {
-                let format = format.ok_or_else(|| Fault::corrupt("the data chunk comes before the format"))?;
+                let format = format
+                    .ok_or_else(|| Fault::corrupt("the data chunk comes before the format"))?;
                 let bytes = match (length, wide_data) {
                     (u32::MAX, Some(bytes)) => Some(bytes),
                     // Written by something that could not go back and fill it in.
@@ -177,7 +178,11 @@ fn unsupported_name(tag: u16, bits: u16) -> String {
 fn adpcm_block(id: AudioCodecId, format: &Format) -> Result<(u64, u64)> {
     let channels = u64::from(format.channels);
     let align = u64::from(format.block_align);
-    let (head, first) = if id == CODEC_ID_ADPCM_MS { (7, 2) } else { (4, 1) };
+    let (head, first) = if id == CODEC_ID_ADPCM_MS {
+        (7, 2)
+    } else {
+        (4, 1)
+    };
     if channels == 0 || channels > 2 || align <= head * channels {
         return Err(Fault::corrupt("an ADPCM block that holds no audio"));
     }

@@ -51,13 +51,23 @@ impl BoxHeader {
         let body = start.checked_add(header_len).ok_or_else(overflow)?;
         let end = match size {
             None => None,
-            Some(size) if size < header_len => return Err(Mp4Error::malformed(kind, "smaller than its own header")),
-            // Offsets are kept within i64, which is what seeking and symphonia's buffer count in.
-            Some(size) => {
-                Some(start.checked_add(size).filter(|end| i64::try_from(*end).is_ok()).ok_or_else(overflow)?)
+            Some(size) if size < header_len => {
+                return Err(Mp4Error::malformed(kind, "smaller than its own header"));
             }
+            // Offsets are kept within i64, which is what seeking and symphonia's buffer count in.
+            Some(size) => Some(
+                start
+                    .checked_add(size)
+                    .filter(|end| i64::try_from(*end).is_ok())
+                    .ok_or_else(overflow)?,
+            ),
         };
-        Ok(Self { kind, start, body, end })
+        Ok(Self {
+            kind,
+            start,
+            body,
+            end,
+        })
     }
 
     pub fn is(&self, kind: &[u8; 4]) -> bool {
@@ -95,7 +105,10 @@ impl<'a> Bytes<'a> {
     }
 
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], Mp4Error> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or_else(|| self.fail("ends early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or_else(|| self.fail("ends early"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -106,7 +119,10 @@ impl<'a> Bytes<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Mp4Error> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.fail("ends early"))?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or_else(|| self.fail("ends early"))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -146,7 +162,11 @@ impl<'a> Bytes<'a> {
 
     /// A 32-bit field in version 0 of a full box, a 64-bit field in version 1 (for instance §8.8.12.2).
     pub fn u32_or_u64(&mut self, version: u8) -> Result<u64, Mp4Error> {
-        if version == 0 { self.u32().map(u64::from) } else { self.u64() }
+        if version == 0 {
+            self.u32().map(u64::from)
+        } else {
+            self.u64()
+        }
     }
 
     /// The version and flags of a full box (§4.2.2).
@@ -169,7 +189,10 @@ impl<'a> Bytes<'a> {
         };
         let (whole, rest) = self.rest.split_at_checked(whole_len).ok_or_else(too_long)?;
         self.rest = rest;
-        let body = usize::try_from(header.body).ok().and_then(|body| whole.get(body..)).ok_or_else(too_long)?;
+        let body = usize::try_from(header.body)
+            .ok()
+            .and_then(|body| whole.get(body..))
+            .ok_or_else(too_long)?;
         Ok(Some(Bytes::new(header.kind, body)))
     }
 }

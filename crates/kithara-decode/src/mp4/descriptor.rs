@@ -21,7 +21,8 @@ impl StreamDescriptor {
     /// Reads the body of an `esds` box.
     pub fn parse(mut esds: Bytes<'_>) -> Result<Self, Mp4Error> {
         esds.full_box()?;
-        let mut es = find(&mut esds, ES_DESCRIPTOR)?.ok_or_else(|| esds.fail("no ES descriptor"))?;
+        let mut es =
+            find(&mut esds, ES_DESCRIPTOR)?.ok_or_else(|| esds.fail("no ES descriptor"))?;
         es.skip(2)?;
         let flags = es.u8()?;
         if flags & 0x80 != 0 {
@@ -34,12 +35,16 @@ impl StreamDescriptor {
         if flags & 0x20 != 0 {
             es.skip(2)?;
         }
-        let mut config = find(&mut es, DECODER_CONFIG)?.ok_or_else(|| esds.fail("no decoder configuration"))?;
+        let mut config =
+            find(&mut es, DECODER_CONFIG)?.ok_or_else(|| esds.fail("no decoder configuration"))?;
         let object_type = config.u8()?;
         // Stream type, buffer size, maximum and average bit rate.
         config.skip(12)?;
         let specific = find(&mut config, DECODER_SPECIFIC)?.map(|bytes| bytes.rest().to_vec());
-        Ok(Self { object_type, specific })
+        Ok(Self {
+            object_type,
+            specific,
+        })
     }
 }
 
@@ -84,8 +89,10 @@ pub struct AacConfig {
     pub frame_len: u16,
 }
 
-const RATES: [u32; 13] =
-    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const RATES: [u32; 13] = [
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
+    7_350,
+];
 
 const SBR: u8 = 5;
 const PS: u8 = 29;
@@ -151,7 +158,11 @@ impl AacConfig {
 
 fn object_type(bits: &mut Bits<'_>) -> Option<u8> {
     let short = bits.get(5)?;
-    let value = if short == 31 { 32 + bits.get(6)? } else { short };
+    let value = if short == 31 {
+        32 + bits.get(6)?
+    } else {
+        short
+    };
     u8::try_from(value).ok()
 }
 
@@ -219,14 +230,29 @@ mod tests {
     use super::*;
 
     fn config(object_type: u8, core_rate: u32, rate: u32, channels: u16) -> AacConfig {
-        AacConfig { object_type, core_rate, rate, channels: Some(channels), sbr: false, ps: false, frame_len: 1024 }
+        AacConfig {
+            object_type,
+            core_rate,
+            rate,
+            channels: Some(channels),
+            sbr: false,
+            ps: false,
+            frame_len: 1024,
+        }
     }
 
     #[test]
     fn profiles_are_told_apart() {
         let lc = config(2, 44_100, 44_100, 2);
-        let he = AacConfig { sbr: true, ..config(2, 22_050, 44_100, 2) };
-        let he_v2 = AacConfig { sbr: true, ps: true, ..config(2, 22_050, 44_100, 2) };
+        let he = AacConfig {
+            sbr: true,
+            ..config(2, 22_050, 44_100, 2)
+        };
+        let he_v2 = AacConfig {
+            sbr: true,
+            ps: true,
+            ..config(2, 22_050, 44_100, 2)
+        };
         for (asc, expected) in [
             (&[0x12, 0x10][..], lc),
             // LC with a sync extension that says: no SBR.

@@ -92,7 +92,9 @@ impl From<Mp4Error> for SymphoniaError {
             Mp4Error::Encrypted { .. } => Self::Unsupported("encrypted audio"),
             Mp4Error::NoAudio { .. } => Self::Unsupported("an MP4 without audio"),
             Mp4Error::NoMovie { .. } => Self::DecodeError("no movie box"),
-            Mp4Error::MovieAtEnd => Self::Unsupported("a movie box after the media of a source that cannot seek"),
+            Mp4Error::MovieAtEnd => {
+                Self::Unsupported("a movie box after the media of a source that cannot seek")
+            }
         }
     }
 }

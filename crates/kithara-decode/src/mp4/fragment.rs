@@ -23,7 +23,14 @@ impl TrackDefaults {
     pub fn parse(mut trex: Bytes<'_>) -> Result<(u32, Self), Mp4Error> {
         trex.full_box()?;
         let track_id = trex.u32()?;
-        Ok((track_id, Self { description: trex.u32()?, duration: trex.u32()?, size: trex.u32()? }))
+        Ok((
+            track_id,
+            Self {
+                description: trex.u32()?,
+                duration: trex.u32()?,
+                size: trex.u32()?,
+            },
+        ))
     }
 }
 
@@ -85,7 +92,10 @@ impl TrackRun {
             return Some(timing);
         }
         let start = (index as usize).checked_mul(len)?;
-        let mut bytes = Bytes::new(FourCode(*b"trun"), self.entries.get(start..start.checked_add(len)?)?);
+        let mut bytes = Bytes::new(
+            FourCode(*b"trun"),
+            self.entries.get(start..start.checked_add(len)?)?,
+        );
         // Sample flags and composition offsets, which follow, mean nothing for audio: every sample stands alone and
         // plays in the order it is decoded.
         if self.layout.has(EntryLayout::DURATION) {
@@ -101,13 +111,19 @@ impl TrackRun {
     fn sums(&self) -> Option<(u64, u64)> {
         if !self.layout.has(EntryLayout::DURATION) && !self.layout.has(EntryLayout::SIZE) {
             let count = u64::from(self.count);
-            return Some((count * u64::from(self.defaults.duration), count * u64::from(self.defaults.size)));
+            return Some((
+                count * u64::from(self.defaults.duration),
+                count * u64::from(self.defaults.size),
+            ));
         }
         // As many steps as there are entries in the box.
         let mut sums = (0_u64, 0_u64);
         for index in 0..self.count {
             let (duration, size) = self.entry(index)?;
-            sums = (sums.0.checked_add(duration.into())?, sums.1.checked_add(size.into())?);
+            sums = (
+                sums.0.checked_add(duration.into())?,
+                sums.1.checked_add(size.into())?,
+            );
         }
         Some(sums)
     }
@@ -165,16 +181,31 @@ impl Fragment {
     /// The sample at the position, `None` at the end.
     pub fn sample(&self) -> Option<Sample> {
         let (duration, len) = self.runs.get(self.at.run)?.entry(self.at.index)?;
-        Some(Sample { offset: self.at.offset, len, time: self.at.time, duration: duration.into() })
+        Some(Sample {
+            offset: self.at.offset,
+            len,
+            time: self.at.time,
+            duration: duration.into(),
+        })
     }
 
     /// As many samples from the position as lie in a row and are no more than `max`, as one; and how many they are.
     pub fn joined(&mut self, max: u32) -> (Sample, u32) {
         let before = self.at;
-        let mut joined = Sample { offset: before.offset, len: 0, time: before.time, duration: 0 };
+        let mut joined = Sample {
+            offset: before.offset,
+            len: 0,
+            time: before.time,
+            duration: 0,
+        };
         let mut count = 0;
-        while let Some(next) = self.sample().filter(|_| count < max && self.at.run == before.run) {
-            let Some(len) = joined.len.checked_add(next.len) else { break };
+        while let Some(next) = self
+            .sample()
+            .filter(|_| count < max && self.at.run == before.run)
+        {
+            let Some(len) = joined.len.checked_add(next.len) else {
+                break;
+            };
             joined.len = len;
             joined.duration += next.duration;
             count += 1;
@@ -187,7 +218,9 @@ impl Fragment {
     /// Where the bytes of the present run lie, and how many samples they hold.
     pub fn run_extent(&self) -> Option<(Range<u64>, u32)> {
         // `parse` has checked the sum.
-        self.runs.get(self.at.run).map(|run| (run.offset..run.offset.saturating_add(run.len), run.count))
+        self.runs
+            .get(self.at.run)
+            .map(|run| (run.offset..run.offset.saturating_add(run.len), run.count))
     }
 
     pub fn run_is_empty(&self) -> bool {
@@ -208,7 +241,9 @@ impl Fragment {
 
     /// Moves past the sample at the position. A run without a byte is passed as a whole: it may claim 2³² samples.
     pub fn advance(&mut self) {
-        let Some(run) = self.runs.get(self.at.run) else { return };
+        let Some(run) = self.runs.get(self.at.run) else {
+            return;
+        };
         let Some((duration, len)) = run.entry(self.at.index).filter(|_| run.len > 0) else {
             return self.enter(self.at.run + 1);
         };
@@ -224,7 +259,10 @@ impl Fragment {
     pub fn seek(&mut self, time: u64) -> bool {
         self.enter(0);
         while let Some(run) = self.runs.get(self.at.run) {
-            let next = self.runs.get(self.at.run + 1).map_or(self.end, |next| next.time);
+            let next = self
+                .runs
+                .get(self.at.run + 1)
+                .map_or(self.end, |next| next.time);
             if next <= time || run.len == 0 {
                 self.enter(self.at.run + 1);
                 continue;
@@ -244,15 +282,23 @@ impl Fragment {
 
     /// In a run of equal samples, straight to the one at `time`: there may be 2³² of them.
     fn step(&mut self, count: u32, equal: TrackDefaults, time: u64) {
-        let ahead = time.saturating_sub(self.at.time).checked_div(equal.duration.into()).unwrap_or(0);
-        let index = u32::try_from(ahead).unwrap_or(u32::MAX).min(count.saturating_sub(1));
+        let ahead = time
+            .saturating_sub(self.at.time)
+            .checked_div(equal.duration.into())
+            .unwrap_or(0);
+        let index = u32::try_from(ahead)
+            .unwrap_or(u32::MAX)
+            .min(count.saturating_sub(1));
         self.at.index = index;
         self.at.time += u64::from(index) * u64::from(equal.duration);
         self.at.offset += u64::from(index) * u64::from(equal.size);
     }
 
     fn enter(&mut self, run: usize) {
-        self.at = Position { run, ..Position::default() };
+        self.at = Position {
+            run,
+            ..Position::default()
+        };
         if let Some(run) = self.runs.get(run) {
             (self.at.offset, self.at.time) = (run.offset, run.time);
         }
@@ -282,7 +328,10 @@ impl MoofReader {
     fn next<'a>(&mut self, bytes: &mut Bytes<'a>) -> Result<Option<Bytes<'a>>, Mp4Error> {
         self.boxes += 1;
         if self.boxes > MAX_BOXES {
-            return Err(Mp4Error::Limit { what: "the number of boxes in a moof box", limit: MAX_BOXES.into() });
+            return Err(Mp4Error::Limit {
+                what: "the number of boxes in a moof box",
+                limit: MAX_BOXES.into(),
+            });
         }
         bytes.next_box()
     }
@@ -305,7 +354,9 @@ impl MoofReader {
                 }
                 b"tfdt" if ours => self.decode_time(child)?,
                 b"trun" => {
-                    let header = header.as_ref().ok_or_else(|| child.fail("before the track fragment header"))?;
+                    let header = header
+                        .as_ref()
+                        .ok_or_else(|| child.fail("before the track fragment header"))?;
                     let run = self.track_run(child, header, next)?;
                     next = run.offset.saturating_add(run.len);
                     if ours {
@@ -336,19 +387,28 @@ impl MoofReader {
             self.data_end
         };
         let mut defaults = self.context.defaults;
-        for (flag, field) in
-            [(DESCRIPTION, &mut defaults.description), (DURATION, &mut defaults.duration), (SIZE, &mut defaults.size)]
-        {
+        for (flag, field) in [
+            (DESCRIPTION, &mut defaults.description),
+            (DURATION, &mut defaults.duration),
+            (SIZE, &mut defaults.size),
+        ] {
             if flags & flag != 0 {
                 *field = tfhd.u32()?;
             }
         }
-        Ok(TrackFragmentHeader { track_id, base, defaults, empty_duration: flags & DURATION_IS_EMPTY != 0 })
+        Ok(TrackFragmentHeader {
+            track_id,
+            base,
+            defaults,
+            empty_duration: flags & DURATION_IS_EMPTY != 0,
+        })
     }
 
     fn begin(&mut self, header: &TrackFragmentHeader) -> Result<(), Mp4Error> {
         if !self.runs.is_empty() && header.defaults.description != self.description {
-            return Err(Mp4Error::Unsupported { what: "a fragment with two sample descriptions" });
+            return Err(Mp4Error::Unsupported {
+                what: "a fragment with two sample descriptions",
+            });
         }
         self.description = header.defaults.description;
         if header.empty_duration {
@@ -381,7 +441,10 @@ impl MoofReader {
         let mut offset = next;
         if flags & DATA_OFFSET != 0 {
             let relative = trun.i32()?;
-            offset = header.base.checked_add_signed(relative.into()).ok_or_else(|| trun.fail("data outside the file"))?;
+            offset = header
+                .base
+                .checked_add_signed(relative.into())
+                .ok_or_else(|| trun.fail("data outside the file"))?;
         }
         if flags & FIRST_SAMPLE_FLAGS != 0 {
             trun.skip(4)?;
@@ -402,7 +465,10 @@ impl MoofReader {
         };
         let overflow = || trun.fail("its samples end beyond any file");
         run.len = run.sums().ok_or_else(overflow)?.1;
-        offset.checked_add(run.len).filter(|end| i64::try_from(*end).is_ok()).ok_or_else(overflow)?;
+        offset
+            .checked_add(run.len)
+            .filter(|end| i64::try_from(*end).is_ok())
+            .ok_or_else(overflow)?;
         Ok(run)
     }
 

@@ -25,9 +25,16 @@ impl FragmentIndex {
         self.end
     }
 
+    pub fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
     /// Notes a fragment that was met while reading on. Those inside what is known already add nothing.
     pub fn note(&mut self, time: u64, offset: u64) {
-        let newer = self.entries.last().is_none_or(|(last_time, last)| offset > *last && time >= *last_time);
+        let newer = self
+            .entries
+            .last()
+            .is_none_or(|(last_time, last)| offset > *last && time >= *last_time);
         if !newer {
             return;
         }
@@ -61,17 +68,26 @@ impl FragmentIndex {
 
     /// Takes a `sidx` box that begins before the first fragment and ends at `anchor`. Hierarchical ones are left alone:
     /// the walk over the fragments is exact without them.
-    pub fn take_sidx(&mut self, mut sidx: Bytes<'_>, anchor: u64, timescale: u32) -> Result<(), Mp4Error> {
+    pub fn take_sidx(
+        &mut self,
+        mut sidx: Bytes<'_>,
+        anchor: u64,
+        timescale: u32,
+    ) -> Result<(), Mp4Error> {
         let (version, _) = sidx.full_box()?;
         sidx.skip(4)?;
         let own_timescale = sidx.u32()?;
         let mut time = sidx.u32_or_u64(version)?;
-        let mut offset = anchor.checked_add(sidx.u32_or_u64(version)?).ok_or_else(|| sidx.fail("an offset overflow"))?;
+        let mut offset = anchor
+            .checked_add(sidx.u32_or_u64(version)?)
+            .ok_or_else(|| sidx.fail("an offset overflow"))?;
         sidx.skip(2)?;
         let count = sidx.u16()?;
         let rescale = |time: u64| {
             let scaled = u128::from(time) * u128::from(timescale);
-            scaled.checked_div(own_timescale.into()).and_then(|scaled| u64::try_from(scaled).ok())
+            scaled
+                .checked_div(own_timescale.into())
+                .and_then(|scaled| u64::try_from(scaled).ok())
         };
         let mut found = Vec::new();
         for _ in 0..count {
@@ -81,9 +97,13 @@ impl FragmentIndex {
             if reference >> 31 != 0 {
                 return Ok(());
             }
-            let Some(start) = rescale(time) else { return Ok(()) };
+            let Some(start) = rescale(time) else {
+                return Ok(());
+            };
             found.push((start, offset));
-            let next = time.checked_add(duration.into()).zip(offset.checked_add((reference & 0x7fff_ffff).into()));
+            let next = time
+                .checked_add(duration.into())
+                .zip(offset.checked_add((reference & 0x7fff_ffff).into()));
             (time, offset) = next.ok_or_else(|| sidx.fail("an offset overflow"))?;
         }
         // One that begins inside what is known would break the order.

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use symphonia::core::errors::{self, Error, SeekErrorKind};
-use symphonia::core::formats::{FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track};
+use symphonia::core::formats::{
+    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
+};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::Metadata;
 use symphonia::core::packet::Packet;
@@ -56,13 +58,20 @@ struct MediaBox {
 
 impl<'s> FragmentReader<'s> {
     /// `first_box` is the offset after the movie box.
-    pub(super) fn new(stream: Stream<'s>, mut movie: Movie, first_box: Option<u64>) -> Result<Self, Mp4Error> {
+    pub(super) fn new(
+        stream: Stream<'s>,
+        mut movie: Movie,
+        first_box: Option<u64>,
+    ) -> Result<Self, Mp4Error> {
         let tags = movie.tags.take();
         let duration = movie_duration(&movie);
         let track = movie.audio;
         let description = movie.defaults.description;
-        let entry = track.entry(description).ok_or(Mp4Error::NoAudio { tracks: movie.tracks })?;
-        let in_track = duration.and_then(|(duration, timescale)| track.rescale(duration, timescale));
+        let entry = track.entry(description).ok_or(Mp4Error::NoAudio {
+            tracks: movie.tracks,
+        })?;
+        let in_track =
+            duration.and_then(|(duration, timescale)| track.rescale(duration, timescale));
         let mut reader = Self {
             stream,
             presentation: Presentation::new(&track, entry, in_track, tags),
@@ -83,13 +92,19 @@ impl<'s> FragmentReader<'s> {
 
     /// In units of the track's timescale, if the file says.
     pub(super) fn duration(&self) -> Option<u64> {
-        self.presentation.tracks.first().and_then(|track| track.duration).map(|duration| duration.get())
+        self.presentation
+            .tracks
+            .first()
+            .and_then(|track| track.duration)
+            .map(|duration| duration.get())
     }
 
     /// A segment index right behind the movie box is read at once, since it tells the duration. Looking for one must not
     /// wait for bytes that a live stream doesn't have yet, so only a source of known length is asked.
     fn take_leading_index(&mut self) -> Result<(), Mp4Error> {
-        let (Some(len), Some(mut pos)) = (self.stream.byte_len(), self.next_box) else { return Ok(()) };
+        let (Some(len), Some(mut pos)) = (self.stream.byte_len(), self.next_box) else {
+            return Ok(());
+        };
         while let Some(header) = self.stream.header_at(pos, None)? {
             match (&header.kind.0, header.end) {
                 (b"sidx", Some(_)) => self.segment_index(&header)?,
@@ -97,9 +112,16 @@ impl<'s> FragmentReader<'s> {
                 _ => break,
             }
             pos = header.end.unwrap_or(pos);
+            // Not read again: the source may be unable to go back over a long one.
+            self.next_box = Some(pos);
         }
-        // The index of one segment among many says nothing about the whole.
-        let whole = self.index.end().filter(|(_, offset)| *offset <= len && len - *offset <= MAX_SIDX);
+        // The index of one segment among many says nothing about the whole; what may follow the media that a whole one
+        // covers is a random access box, of a few bytes per fragment.
+        let tail = 1024 + 64 * self.index.len();
+        let whole = self
+            .index
+            .end()
+            .filter(|(_, offset)| *offset <= len && len - *offset <= tail);
         if let (None, Some((end, _))) = (self.duration(), whole) {
             self.movie_duration = Some((end, self.track.timescale));
             self.describe()?;
@@ -109,8 +131,12 @@ impl<'s> FragmentReader<'s> {
 
     fn describe(&mut self) -> Result<(), Mp4Error> {
         let entry = self.track.entry(self.description);
-        let entry = entry.ok_or(Mp4Error::Unsupported { what: "a fragment without a sample description" })?;
-        let duration = self.movie_duration.and_then(|(duration, timescale)| self.track.rescale(duration, timescale));
+        let entry = entry.ok_or(Mp4Error::Unsupported {
+            what: "a fragment without a sample description",
+        })?;
+        let duration = self
+            .movie_duration
+            .and_then(|(duration, timescale)| self.track.rescale(duration, timescale));
         self.presentation.replace(&self.track, entry, duration);
         Ok(())
     }
@@ -118,7 +144,9 @@ impl<'s> FragmentReader<'s> {
     /// Makes the next fragment the present one; `false` at the end of the stream.
     fn next_fragment(&mut self) -> errors::Result<bool> {
         while let Some(pos) = self.next_box {
-            let Some(header) = self.stream.header_at(pos, None)? else { return Ok(false) };
+            let Some(header) = self.stream.header_at(pos, None)? else {
+                return Ok(false);
+            };
             match &header.kind.0 {
                 b"moof" => return self.enter_fragment(&header).map(|()| true),
                 b"mdat" => self.media_box(&header),
@@ -137,7 +165,10 @@ impl<'s> FragmentReader<'s> {
             track_id: self.track.id,
             defaults: self.defaults,
             moof_start: moof.start,
-            time: self.fragment.as_ref().map_or(self.track.table.duration(), |fragment| fragment.end),
+            time: self
+                .fragment
+                .as_ref()
+                .map_or(self.track.table.duration(), |fragment| fragment.end),
         };
         let fragment = Fragment::parse(&body, context)?;
         self.next_box = moof.end;
@@ -150,7 +181,10 @@ impl<'s> FragmentReader<'s> {
         if !has_samples || description == self.description {
             return Ok(());
         }
-        let changed = match (self.track.entry(description), self.track.entry(self.description)) {
+        let changed = match (
+            self.track.entry(description),
+            self.track.entry(self.description),
+        ) {
             (Some(new), Some(old)) => !new.same_config(old),
             _ => true,
         };
@@ -166,13 +200,19 @@ impl<'s> FragmentReader<'s> {
         if self.media.len() >= MAX_MEDIA {
             self.media.remove(0);
         }
-        self.media.push(MediaBox { body: mdat.body, end: mdat.end.unwrap_or(i64::MAX as u64) });
+        self.media.push(MediaBox {
+            body: mdat.body,
+            end: mdat.end.unwrap_or(i64::MAX as u64),
+        });
     }
 
     fn segment_index(&mut self, sidx: &BoxHeader) -> Result<(), Mp4Error> {
-        let (Some(end), Some(..=MAX_SIDX)) = (sidx.end, sidx.body_len()) else { return Ok(()) };
+        let (Some(end), Some(..=MAX_SIDX)) = (sidx.end, sidx.body_len()) else {
+            return Ok(());
+        };
         let body = self.stream.body(sidx, MAX_SIDX)?;
-        self.index.take_sidx(Bytes::new(sidx.kind, &body), end, self.track.timescale)
+        self.index
+            .take_sidx(Bytes::new(sidx.kind, &body), end, self.track.timescale)
     }
 
     /// A second initialisation in the stream: passed over if a decoder can go on with it.
@@ -180,8 +220,13 @@ impl<'s> FragmentReader<'s> {
         let movie = read_movie(&mut self.stream, moov)?;
         self.next_box = moov.end;
         let description = movie.defaults.description;
-        let same = match (movie.audio.entry(description), self.track.entry(self.description)) {
-            (Some(new), Some(old)) => new.same_config(old) && movie.audio.timescale == self.track.timescale,
+        let same = match (
+            movie.audio.entry(description),
+            self.track.entry(self.description),
+        ) {
+            (Some(new), Some(old)) => {
+                new.same_config(old) && movie.audio.timescale == self.track.timescale
+            }
             _ => false,
         };
         self.defaults = movie.defaults;
@@ -200,11 +245,16 @@ impl<'s> FragmentReader<'s> {
 
     /// Makes sure that the present run lies in a media box, and has no more samples than that has bytes.
     fn check_run(&mut self, fragment: &Fragment) -> Result<(), Mp4Error> {
-        let Some((range, count)) = fragment.run_extent() else { return Ok(()) };
+        let Some((range, count)) = fragment.run_extent() else {
+            return Ok(());
+        };
         let media = self.find_media(&range)?;
         let limit = media.end.saturating_sub(media.body);
         if u64::from(count) > limit {
-            return Err(Mp4Error::Limit { what: "the number of samples in a fragment", limit });
+            return Err(Mp4Error::Limit {
+                what: "the number of samples in a fragment",
+                limit,
+            });
         }
         Ok(())
     }
@@ -212,12 +262,20 @@ impl<'s> FragmentReader<'s> {
     /// The media box around `range`, which may still have to be found.
     fn find_media(&mut self, range: &Range<u64>) -> Result<MediaBox, Mp4Error> {
         loop {
-            let holder = self.media.iter().find(|media| media.body <= range.start && range.end <= media.end);
+            let holder = self
+                .media
+                .iter()
+                .find(|media| media.body <= range.start && range.end <= media.end);
             if let Some(media) = holder {
                 return Ok(*media);
             }
-            let outside = Mp4Error::Unsupported { what: "media outside of a media box" };
-            let Some(pos) = self.next_box else { return Err(outside) };
+            let outside = Mp4Error::Unsupported {
+                what: "media outside of a media box",
+            };
+            // What lies behind the next box can't hold it either.
+            let Some(pos) = self.next_box.filter(|pos| *pos <= range.start) else {
+                return Err(outside);
+            };
             let Some(header) = self.stream.header_at(pos, None)? else {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             };
@@ -252,10 +310,16 @@ impl<'s> FragmentReader<'s> {
 
     /// The id given to symphonia, which stays the same when a second movie box numbers its track otherwise.
     fn track_id(&self) -> u32 {
-        self.presentation.tracks.first().map_or(self.track.id, |track| track.id)
+        self.presentation
+            .tracks
+            .first()
+            .map_or(self.track.id, |track| track.id)
     }
 
-    fn next_fragment_packet(&mut self, fragment: &mut Fragment) -> Result<Option<Packet>, Mp4Error> {
+    fn next_fragment_packet(
+        &mut self,
+        fragment: &mut Fragment,
+    ) -> Result<Option<Packet>, Mp4Error> {
         while let Some(sample) = fragment.sample() {
             if fragment.run_is_empty() {
                 fragment.advance();
@@ -268,8 +332,15 @@ impl<'s> FragmentReader<'s> {
                 fragment.advance();
                 continue;
             }
-            let pcm = self.track.entry(self.description).is_some_and(|entry| entry.pcm_frame.is_some());
-            let (sample, joined) = if pcm { fragment.joined(pcm::PACKET_FRAMES as u32) } else { (sample, 1) };
+            let pcm = self
+                .track
+                .entry(self.description)
+                .is_some_and(|entry| entry.pcm_frame.is_some());
+            let (sample, joined) = if pcm {
+                fragment.joined(pcm::PACKET_FRAMES as u32)
+            } else {
+                (sample, 1)
+            };
             let track_id = self.track_id();
             let packet = read_packet(&mut self.stream, track_id, &sample)?;
             for _ in 0..joined {
@@ -294,16 +365,26 @@ impl<'s> FragmentReader<'s> {
     /// The sample at `target` in the present fragment, if that is where it is. The fragment before ends where this one
     /// begins, unless there is a gap: then its first sample is the nearest.
     fn seek_in_fragment(&mut self, target: u64) -> errors::Result<Option<Sample>> {
-        let Some(mut fragment) = self.fragment.take() else { return Ok(None) };
+        let Some(mut fragment) = self.fragment.take() else {
+            return Ok(None);
+        };
         let before = fragment.position();
-        let found = if fragment.seek(target) { fragment.sample() } else { None };
-        let unreachable = found.is_some_and(|found| found.offset < self.stream.pos() && !self.stream.is_seekable());
+        let found = if fragment.seek(target) {
+            fragment.sample()
+        } else {
+            None
+        };
+        let unreachable = found
+            .is_some_and(|found| found.offset < self.stream.pos() && !self.stream.is_seekable());
         if unreachable || found.is_none() {
             fragment.set_position(before);
         }
         let found = match found {
             Some(_) if unreachable => Err(Error::SeekError(SeekErrorKind::ForwardOnly)),
-            Some(sample) => self.check_run(&fragment).map(|()| Some(sample)).map_err(Error::from),
+            Some(sample) => self
+                .check_run(&fragment)
+                .map(|()| Some(sample))
+                .map_err(Error::from),
             None => Ok(None),
         };
         self.fragment = Some(fragment);
@@ -311,7 +392,10 @@ impl<'s> FragmentReader<'s> {
     }
 
     fn seek_fragments(&mut self, target: u64) -> errors::Result<Sample> {
-        let here = self.fragment.as_ref().map(|fragment| (fragment.start, fragment.end));
+        let here = self
+            .fragment
+            .as_ref()
+            .map(|fragment| (fragment.start, fragment.end));
         if here.is_some_and(|(start, end)| start <= target && target < end)
             && let Some(sample) = self.seek_in_fragment(target)?
         {
@@ -320,16 +404,26 @@ impl<'s> FragmentReader<'s> {
         let indexed = self.index.before(target);
         let mut from = indexed.map_or(self.first_box, |(_, offset)| offset);
         // Going on is as good as the index where that leads to something we passed already.
-        let ahead = here.is_some_and(|(_, end)| end <= target) && self.next_box.is_none_or(|next| next >= from);
+        let ahead = here.is_some_and(|(_, end)| end <= target)
+            && self.next_box.is_none_or(|next| next >= from);
         if !ahead {
             self.restart_at(from)?;
         }
         let mut first = !ahead;
         while self.next_fragment()? {
-            let Some(fragment) = &self.fragment else { break };
+            let Some(fragment) = &self.fragment else {
+                break;
+            };
             // The file's index promised too much: one entry back.
-            if first && fragment.start > target && from > self.first_box && fragment.sample().is_some() {
-                from = self.index.below(from).map_or(self.first_box, |(_, offset)| offset);
+            if first
+                && fragment.start > target
+                && from > self.first_box
+                && fragment.sample().is_some()
+            {
+                from = self
+                    .index
+                    .below(from)
+                    .map_or(self.first_box, |(_, offset)| offset);
                 self.restart_at(from)?;
                 continue;
             }
@@ -345,10 +439,19 @@ impl<'s> FragmentReader<'s> {
     }
 }
 
-/// Duration and timescale: of all fragments, else of the whole movie (§8.8.2, §8.2.2).
+/// Duration and timescale: of all fragments (§8.8.2), else of the whole movie. The headers of a movie that lists samples
+/// itself cover only those.
 fn movie_duration(movie: &Movie) -> Option<(u64, u32)> {
-    let in_movie = movie.fragment_duration.or(movie.duration).map(|duration| (duration, movie.timescale));
-    in_movie.or(movie.audio.duration.map(|duration| (duration, movie.audio.timescale)))
+    let headers = if movie.audio.table.count() == 0 {
+        (movie.duration, movie.audio.duration)
+    } else {
+        (None, None)
+    };
+    let in_movie = movie
+        .fragment_duration
+        .or(headers.0)
+        .map(|duration| (duration, movie.timescale));
+    in_movie.or(headers.1.map(|duration| (duration, movie.audio.timescale)))
 }
 
 impl FormatReader for FragmentReader<'_> {
@@ -394,7 +497,9 @@ impl FormatReader for FragmentReader<'_> {
     fn seek(&mut self, _mode: SeekMode, to: SeekTo) -> errors::Result<SeekedTo> {
         let target = self.presentation.target(&to)?;
         let in_head = self.track.table.at_time(target);
-        let sample = match in_head.and_then(|cursor| Some((self.track.table.get(&cursor, None)?.0, cursor))) {
+        let sample = match in_head
+            .and_then(|cursor| Some((self.track.table.get(&cursor, None)?.0, cursor)))
+        {
             Some((sample, cursor)) => {
                 if sample.offset < self.stream.pos() && !self.stream.is_seekable() {
                     return Err(Error::SeekError(SeekErrorKind::ForwardOnly));

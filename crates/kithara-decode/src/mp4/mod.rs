@@ -29,6 +29,7 @@ mod stream;
 mod table_reader;
 mod tags;
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::panic)]
 mod tests;
 
 use kithara_stream::AudioCodec;
@@ -122,29 +123,47 @@ fn find_movie(stream: &mut Stream<'_>) -> Result<BoxHeader, Mp4Error> {
     let mut pos = 0;
     for boxes in 0..MAX_LEADING_BOXES {
         let no_movie = Mp4Error::NoMovie { boxes };
-        let Some(header) = stream.header_at(pos, None)? else { return Err(no_movie) };
+        let Some(header) = stream.header_at(pos, None)? else {
+            return Err(no_movie);
+        };
         match &header.kind.0 {
             b"moov" => return Ok(header),
             // A fragment without its initialisation.
             b"moof" => return Err(no_movie),
-            b"mdat" if !stream.is_seekable() && header.body_len().is_none_or(|len| len > MAX_LEADING_MEDIA) => {
+            b"mdat"
+                if !stream.is_seekable()
+                    && header.body_len().is_none_or(|len| len > MAX_LEADING_MEDIA) =>
+            {
                 return Err(Mp4Error::MovieAtEnd);
             }
-            b"ftyp" | b"styp" | b"mdat" | b"free" | b"skip" | b"wide" | b"pnot" | b"uuid" | b"sidx" | b"junk" => {}
+            b"ftyp" | b"styp" | b"mdat" | b"free" | b"skip" | b"wide" | b"pnot" | b"uuid"
+            | b"sidx" | b"junk" => {}
             // Unknown boxes are skipped, except where the first one casts doubt on the whole.
             _ if boxes == 0 => return Err(no_movie),
             _ => {}
         }
         pos = header.end.ok_or(no_movie)?;
     }
-    Err(Mp4Error::NoMovie { boxes: MAX_LEADING_BOXES })
+    Err(Mp4Error::NoMovie {
+        boxes: MAX_LEADING_BOXES,
+    })
 }
 
 fn facts(movie: &Movie, moov: &BoxHeader, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
     let track = &movie.audio;
-    let description = if fragmented { movie.defaults.description } else { 0 };
-    let entry = track.entry(description).ok_or(Mp4Error::NoAudio { tracks: movie.tracks })?;
-    let channels = entry.params.channels.as_ref().map_or(0, |channels| channels.count());
+    let description = if fragmented {
+        movie.defaults.description
+    } else {
+        0
+    };
+    let entry = track.entry(description).ok_or(Mp4Error::NoAudio {
+        tracks: movie.tracks,
+    })?;
+    let channels = entry
+        .params
+        .channels
+        .as_ref()
+        .map_or(0, |channels| channels.count());
     Ok(Mp4Facts {
         fragmented,
         movie_offset: moov.start,

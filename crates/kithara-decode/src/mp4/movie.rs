@@ -56,7 +56,9 @@ impl AudioTrack {
     /// A duration in another timescale, in units of this track's.
     pub fn rescale(&self, duration: u64, timescale: u32) -> Option<u64> {
         let scaled = u128::from(duration) * u128::from(self.timescale);
-        scaled.checked_div(timescale.into()).and_then(|scaled| u64::try_from(scaled).ok())
+        scaled
+            .checked_div(timescale.into())
+            .and_then(|scaled| u64::try_from(scaled).ok())
     }
 }
 
@@ -81,9 +83,16 @@ pub(super) fn read_movie(stream: &mut Stream<'_>, moov: &BoxHeader) -> Result<Mo
     let end = moov.end.or_else(|| stream.byte_len());
     let end = end.ok_or_else(|| Mp4Error::malformed(moov.kind, "its size is open"))?;
     if end.saturating_sub(moov.body) > MAX_MOOV {
-        return Err(Mp4Error::Limit { what: "the size of a moov box", limit: MAX_MOOV });
+        return Err(Mp4Error::Limit {
+            what: "the size of a moov box",
+            limit: MAX_MOOV,
+        });
     }
-    let mut walk = Walk { stream, boxes: 0, found: Found::default() };
+    let mut walk = Walk {
+        stream,
+        boxes: 0,
+        found: Found::default(),
+    };
     let mut pos = moov.body;
     while let Some(child) = walk.next(&mut pos, end)? {
         walk.movie_child(&child)?;
@@ -111,7 +120,11 @@ impl Found {
         let audio = match (self.audio, self.refused) {
             (Some(audio), _) => audio,
             (None, Some(refused)) => return Err(refused),
-            (None, None) => return Err(Mp4Error::NoAudio { tracks: self.tracks }),
+            (None, None) => {
+                return Err(Mp4Error::NoAudio {
+                    tracks: self.tracks,
+                });
+            }
         };
         let defaults = self.defaults.iter().find(|(id, _)| *id == audio.id);
         let itunsmpb = self.tags.itunsmpb().map(str::to_owned);
@@ -160,7 +173,10 @@ impl Walk<'_, '_> {
         };
         self.boxes += 1;
         if self.boxes > MAX_BOXES {
-            return Err(Mp4Error::Limit { what: "the number of boxes in a moov box", limit: MAX_BOXES.into() });
+            return Err(Mp4Error::Limit {
+                what: "the number of boxes in a moov box",
+                limit: MAX_BOXES.into(),
+            });
         }
         // `header_at` refuses boxes without an end inside a parent.
         *pos = header.end.unwrap_or(end);
@@ -203,7 +219,9 @@ impl Walk<'_, '_> {
                 }
                 b"trex" => {
                     let body = self.small(&child)?;
-                    self.found.defaults.push(TrackDefaults::parse(Bytes::new(child.kind, &body))?);
+                    self.found
+                        .defaults
+                        .push(TrackDefaults::parse(Bytes::new(child.kind, &body))?);
                 }
                 _ => {}
             }
@@ -214,14 +232,19 @@ impl Walk<'_, '_> {
     fn track(&mut self, trak: &BoxHeader) -> Result<(), Mp4Error> {
         self.found.tracks += 1;
         if self.found.tracks > MAX_TRACKS {
-            return Err(Mp4Error::Limit { what: "the number of tracks", limit: MAX_TRACKS.into() });
+            return Err(Mp4Error::Limit {
+                what: "the number of tracks",
+                limit: MAX_TRACKS.into(),
+            });
         }
         let named = |audio: &AudioTrack| audio.entries.iter().all(|entry| entry.codec.is_some());
         if self.found.audio.as_ref().is_some_and(named) {
             return Ok(());
         }
         match self.audio_track(trak) {
-            Ok(Some(track)) if self.found.audio.is_none() || named(&track) => self.found.audio = Some(track),
+            Ok(Some(track)) if self.found.audio.is_none() || named(&track) => {
+                self.found.audio = Some(track);
+            }
             Ok(_) => {}
             Err(error @ Mp4Error::Io(_)) => return Err(error),
             // A broken commentary track does not take the music away.
@@ -247,7 +270,9 @@ impl Walk<'_, '_> {
             // Rates over 65,535 Hz don't fit the entry of most codecs; the timescale is the rate then (§12.2.3).
             let rate = *entry.params.sample_rate.get_or_insert(track.timescale);
             if rate == 0 {
-                return Err(Mp4Error::Unsupported { what: "a sample rate of 0" });
+                return Err(Mp4Error::Unsupported {
+                    what: "a sample rate of 0",
+                });
             }
         }
         Ok(Some(AudioTrack {
@@ -324,8 +349,16 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    fn media_information_child(&mut self, header: &BoxHeader, track: &mut TrackBoxes) -> Result<(), Mp4Error> {
-        if header.is(b"stbl") { self.descend(header, track, Self::table_child) } else { Ok(()) }
+    fn media_information_child(
+        &mut self,
+        header: &BoxHeader,
+        track: &mut TrackBoxes,
+    ) -> Result<(), Mp4Error> {
+        if header.is(b"stbl") {
+            self.descend(header, track, Self::table_child)
+        } else {
+            Ok(())
+        }
     }
 
     fn table_child(&mut self, header: &BoxHeader, track: &mut TrackBoxes) -> Result<(), Mp4Error> {
@@ -395,14 +428,21 @@ fn timing(bytes: &mut Bytes<'_>) -> Result<(u32, Option<u64>), Mp4Error> {
 
 /// All ones mean: unknown (§8.2.2.3). So does 0, in files that are written before their length is known.
 fn known(duration: u64, version: u8) -> Option<u64> {
-    let unknown = if version == 0 { u64::from(u32::MAX) } else { u64::MAX };
+    let unknown = if version == 0 {
+        u64::from(u32::MAX)
+    } else {
+        u64::MAX
+    };
     (duration != 0 && duration < unknown).then_some(duration)
 }
 
 /// Three letters of 5 bits (§8.4.2.3).
 fn language(packed: u16) -> Option<String> {
     let letters = [packed >> 10 & 31, packed >> 5 & 31, packed & 31];
-    let text: String = letters.iter().filter_map(|letter| char::from_u32(u32::from(*letter) + 0x60)).collect();
+    let text: String = letters
+        .iter()
+        .filter_map(|letter| char::from_u32(u32::from(*letter) + 0x60))
+        .collect();
     (text.bytes().all(|byte| byte.is_ascii_lowercase()) && text != "und").then_some(text)
 }
 
@@ -410,15 +450,26 @@ fn parse_edits(mut bytes: Bytes<'_>) -> Result<Vec<Edit>, Mp4Error> {
     let (version, _) = bytes.full_box()?;
     let count = bytes.u32()? as usize;
     let entry_len = if version == 0 { 12 } else { 20 };
-    if count.checked_mul(entry_len).is_none_or(|len| len > bytes.rest().len()) {
+    if count
+        .checked_mul(entry_len)
+        .is_none_or(|len| len > bytes.rest().len())
+    {
         return Err(bytes.fail("more entries than bytes"));
     }
     (0..count)
         .map(|_| {
             let duration = bytes.u32_or_u64(version)?;
-            let media_time = if version == 0 { bytes.i32()?.into() } else { bytes.u64()? as i64 };
+            let media_time = if version == 0 {
+                bytes.i32()?.into()
+            } else {
+                bytes.u64()? as i64
+            };
             let normal_rate = bytes.u32()? == 0x1_0000;
-            Ok(Edit { duration, media_time, normal_rate })
+            Ok(Edit {
+                duration,
+                media_time,
+                normal_rate,
+            })
         })
         .collect()
 }

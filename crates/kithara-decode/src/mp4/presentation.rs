@@ -31,13 +31,22 @@ pub(super) struct Presentation {
 
 impl Presentation {
     /// `duration` is in units of the track's timescale.
-    pub fn new(track: &AudioTrack, entry: &AudioEntry, duration: Option<u64>, tags: Option<MetadataRevision>) -> Self {
+    pub fn new(
+        track: &AudioTrack,
+        entry: &AudioEntry,
+        duration: Option<u64>,
+        tags: Option<MetadataRevision>,
+    ) -> Self {
         let mut log = MetadataLog::default();
         if let Some(tags) = tags {
             log.push(tags);
         }
         let track = described(track, entry, duration);
-        Self { media_info: MediaInfo::from_track(&track), tracks: vec![track], log }
+        Self {
+            media_info: MediaInfo::from_track(&track),
+            tracks: vec![track],
+            log,
+        }
     }
 
     /// Another description holds from here on.
@@ -49,14 +58,19 @@ impl Presentation {
 
     /// The target of a seek in units of the track's timescale. Times before 0 are 0.
     pub fn target(&self, to: &SeekTo) -> errors::Result<u64> {
-        let track = self.tracks.first().ok_or(Error::SeekError(SeekErrorKind::InvalidTrack))?;
+        let track = self
+            .tracks
+            .first()
+            .ok_or(Error::SeekError(SeekErrorKind::InvalidTrack))?;
         let ts = match to {
             SeekTo::Timestamp { track_id, .. } if *track_id != track.id => {
                 return Err(Error::SeekError(SeekErrorKind::InvalidTrack));
             }
             SeekTo::Timestamp { ts, .. } => *ts,
             SeekTo::Time { time, .. } => {
-                let ts = track.time_base.and_then(|time_base| time_base.calc_timestamp(*time));
+                let ts = track
+                    .time_base
+                    .and_then(|time_base| time_base.calc_timestamp(*time));
                 ts.ok_or(Error::SeekError(SeekErrorKind::OutOfRange))?
             }
         };
@@ -84,12 +98,24 @@ fn described(track: &AudioTrack, entry: &AudioEntry, duration: Option<u64>) -> T
 }
 
 /// Reads the bytes of `sample`. May be repeated after any failure.
-pub(super) fn read_packet(stream: &mut Stream<'_>, track_id: u32, sample: &Sample) -> Result<Packet, Mp4Error> {
+pub(super) fn read_packet(
+    stream: &mut Stream<'_>,
+    track_id: u32,
+    sample: &Sample,
+) -> Result<Packet, Mp4Error> {
     if sample.len > MAX_PACKET {
-        return Err(Mp4Error::Limit { what: "the size of a packet", limit: MAX_PACKET.into() });
+        return Err(Mp4Error::Limit {
+            what: "the size of a packet",
+            limit: MAX_PACKET.into(),
+        });
     }
     let data = stream.read_at(sample.offset, sample.len as usize)?;
-    Ok(Packet::new(track_id, timestamp(sample.time), Duration::new(sample.duration), data))
+    Ok(Packet::new(
+        track_id,
+        timestamp(sample.time),
+        Duration::new(sample.duration),
+        data,
+    ))
 }
 
 /// Times are kept below 2⁶³ where they are read.

@@ -182,8 +182,13 @@ fn parse_entry(mut bytes: Bytes<'_>) -> Result<AudioEntry, Mp4Error> {
         entry.protection = Some(children.scheme.unwrap_or(code));
     }
     entry.set_stream(fields.rate, fields.channels);
-    entry.configure(children.original.unwrap_or(code), &fields, &children)?;
-    entry.check()?;
+    // The scheme of what can't be played anyhow is worth more than a complaint about its configuration.
+    let configured = entry
+        .configure(children.original.unwrap_or(code), &fields, &children)
+        .and_then(|()| entry.check());
+    if entry.protection.is_none() {
+        configured?;
+    }
     Ok(entry)
 }
 
@@ -205,9 +210,21 @@ impl AudioEntry {
                 None => return Err(Mp4Error::malformed(code, "no esds box")),
             },
             b".mp3" | b"ms\0U" => self.known(AudioCodec::Mp3, well_known::CODEC_ID_MP3),
-            b"fLaC" => self.flac(children.flac.ok_or_else(|| Mp4Error::malformed(code, "no dfLa box"))?)?,
-            b"alac" => self.alac(children.alac.ok_or_else(|| Mp4Error::malformed(code, "no alac box"))?)?,
-            b"Opus" => self.opus(children.opus.ok_or_else(|| Mp4Error::malformed(code, "no dOps box"))?)?,
+            b"fLaC" => self.flac(
+                children
+                    .flac
+                    .ok_or_else(|| Mp4Error::malformed(code, "no dfLa box"))?,
+            )?,
+            b"alac" => self.alac(
+                children
+                    .alac
+                    .ok_or_else(|| Mp4Error::malformed(code, "no alac box"))?,
+            )?,
+            b"Opus" => self.opus(
+                children
+                    .opus
+                    .ok_or_else(|| Mp4Error::malformed(code, "no dOps box"))?,
+            )?,
             b"ac-3" => self.params.codec = well_known::CODEC_ID_AC3,
             b"ec-3" => self.params.codec = well_known::CODEC_ID_EAC3,
             b"ac-4" => self.params.codec = well_known::CODEC_ID_AC4,
@@ -248,9 +265,18 @@ impl AudioEntry {
             _ => {}
         }
         let (codec, profile) = match (config.object_type, config.sbr, config.ps) {
-            (2, false, _) => (Some(AudioCodec::AacLc), Some(profiles::CODEC_PROFILE_AAC_LC)),
-            (2, true, false) => (Some(AudioCodec::AacHe), Some(profiles::CODEC_PROFILE_AAC_HE)),
-            (2, true, true) => (Some(AudioCodec::AacHeV2), Some(profiles::CODEC_PROFILE_AAC_HE_V2)),
+            (2, false, _) => (
+                Some(AudioCodec::AacLc),
+                Some(profiles::CODEC_PROFILE_AAC_LC),
+            ),
+            (2, true, false) => (
+                Some(AudioCodec::AacHe),
+                Some(profiles::CODEC_PROFILE_AAC_HE),
+            ),
+            (2, true, true) => (
+                Some(AudioCodec::AacHeV2),
+                Some(profiles::CODEC_PROFILE_AAC_HE_V2),
+            ),
             (42, ..) => (None, Some(profiles::CODEC_PROFILE_AAC_USAC)),
             _ => (None, None),
         };
@@ -296,7 +322,10 @@ impl AudioEntry {
         bytes.skip(10)?;
         let rate = bytes.u32()?;
         if block == 0 || block > MAX_ALAC_BLOCK {
-            return Err(Mp4Error::Limit { what: "the block length of an ALAC stream", limit: MAX_ALAC_BLOCK.into() });
+            return Err(Mp4Error::Limit {
+                what: "the block length of an ALAC stream",
+                limit: MAX_ALAC_BLOCK.into(),
+            });
         }
         self.params.max_frames_per_packet = Some(block.into());
         self.params.bits_per_sample = Some(bits);
@@ -309,7 +338,9 @@ impl AudioEntry {
     fn opus(&mut self, mut bytes: Bytes<'_>) -> Result<(), Mp4Error> {
         self.known(AudioCodec::Opus, well_known::CODEC_ID_OPUS);
         if bytes.u8()? != 0 {
-            return Err(Mp4Error::Unsupported { what: "the version of an Opus sample entry" });
+            return Err(Mp4Error::Unsupported {
+                what: "the version of an Opus sample entry",
+            });
         }
         let channels = bytes.u8()?;
         let pre_skip = bytes.u16()?;
@@ -329,7 +360,12 @@ impl AudioEntry {
         Ok(())
     }
 
-    fn linear(&mut self, code: FourCode, fields: &SoundFields, children: &Children<'_>) -> Result<(), Mp4Error> {
+    fn linear(
+        &mut self,
+        code: FourCode,
+        fields: &SoundFields,
+        children: &Children<'_>,
+    ) -> Result<(), Mp4Error> {
         let mut bits = fields.bits;
         let mut little_endian = children.little_endian;
         if let Some(mut pcm) = children.pcm {
@@ -341,21 +377,29 @@ impl AudioEntry {
             (b"lpcm", 2) => pcm::described(bits, fields.flags),
             _ => pcm::named(code, bits, little_endian),
         };
-        let Some((id, bytes_per_sample)) = format else { return Ok(()) };
+        let Some((id, bytes_per_sample)) = format else {
+            return Ok(());
+        };
         self.known(AudioCodec::Pcm, id);
         self.params.bits_per_sample = Some(bytes_per_sample * 8);
         self.params.bits_per_coded_sample = Some(bytes_per_sample * 8);
         self.params.max_frames_per_packet = Some(pcm::PACKET_FRAMES);
-        self.pcm_frame = bytes_per_sample.checked_mul(fields.channels).filter(|_| fields.channels <= MAX_CHANNELS);
+        self.pcm_frame = bytes_per_sample
+            .checked_mul(fields.channels)
+            .filter(|_| fields.channels <= MAX_CHANNELS);
         Ok(())
     }
 
     fn check(&self) -> Result<(), Mp4Error> {
         if self.params.sample_rate.is_some_and(|rate| rate > MAX_RATE) {
-            return Err(Mp4Error::Unsupported { what: "a sample rate over 768 kHz" });
+            return Err(Mp4Error::Unsupported {
+                what: "a sample rate over 768 kHz",
+            });
         }
         match &self.params.channels {
-            None => Err(Mp4Error::Unsupported { what: "this number of channels" }),
+            None => Err(Mp4Error::Unsupported {
+                what: "this number of channels",
+            }),
             Some(_) => Ok(()),
         }
     }

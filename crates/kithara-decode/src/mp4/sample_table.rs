@@ -52,9 +52,16 @@ fn entries(kind: FourCode, mut body: Vec<u8>, entry_len: usize) -> Result<Vec<u8
 /// Sample sizes (§8.7.3).
 #[derive(Clone, Debug)]
 enum Sizes {
-    Constant { size: u32, count: u32 },
+    Constant {
+        size: u32,
+        count: u32,
+    },
     /// `bits` is 32 for `stsz`, 4, 8 or 16 for `stz2`.
-    Each { bits: u8, count: u32, bytes: Vec<u8> },
+    Each {
+        bits: u8,
+        count: u32,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Sizes {
@@ -79,7 +86,11 @@ impl Sizes {
             .ok_or_else(|| bytes.fail("more entries than bytes"))?;
         body.drain(..HEADER);
         body.truncate(len);
-        Ok(Self::Each { bits, count, bytes: body })
+        Ok(Self::Each {
+            bits,
+            count,
+            bytes: body,
+        })
     }
 
     fn count(&self) -> u32 {
@@ -96,11 +107,21 @@ impl Sizes {
                 match bits {
                     4 => {
                         let both = *bytes.get(at / 2)?;
-                        Some(u32::from(if at.is_multiple_of(2) { both >> 4 } else { both & 15 }))
+                        Some(u32::from(if at.is_multiple_of(2) {
+                            both >> 4
+                        } else {
+                            both & 15
+                        }))
                     }
                     8 => bytes.get(at).copied().map(u32::from),
-                    16 => bytes.get(at * 2..)?.first_chunk().map(|b| u32::from(u16::from_be_bytes(*b))),
-                    _ => bytes.get(at * 4..)?.first_chunk().map(|b| u32::from_be_bytes(*b)),
+                    16 => bytes
+                        .get(at * 2..)?
+                        .first_chunk()
+                        .map(|b| u32::from(u16::from_be_bytes(*b))),
+                    _ => bytes
+                        .get(at * 4..)?
+                        .first_chunk()
+                        .map(|b| u32::from_be_bytes(*b)),
                 }
             }
             Self::Each { .. } => None,
@@ -111,9 +132,8 @@ impl Sizes {
     fn sum(&self, first: u32, count: u32) -> Option<u64> {
         match self {
             Self::Constant { size, .. } => Some(u64::from(*size) * u64::from(count)),
-            Self::Each { .. } => {
-                (first..first.checked_add(count)?).try_fold(0_u64, |sum, at| sum.checked_add(self.get(at)?.into()))
-            }
+            Self::Each { .. } => (first..first.checked_add(count)?)
+                .try_fold(0_u64, |sum, at| sum.checked_add(self.get(at)?.into())),
         }
     }
 }
@@ -195,7 +215,9 @@ impl SampleTable {
         let mut sample = 0;
         let mut run_index = 0;
         while let Some(run) = self.chunk_run(run_index)? {
-            let next = self.chunk_run(run_index + 1)?.map_or(chunks, |next| next.first);
+            let next = self
+                .chunk_run(run_index + 1)?
+                .map_or(chunks, |next| next.first);
             if next <= run.first && run.first < chunks {
                 return Err(stsc("its chunks do not ascend"));
             }
@@ -205,8 +227,13 @@ impl SampleTable {
                 if count == 0 {
                     break;
                 }
-                let start = self.chunk_offset(chunk).ok_or_else(|| stsc("a chunk without an offset"))?;
-                let end = self.sizes.sum(sample, count).and_then(|len| start.checked_add(len));
+                let start = self
+                    .chunk_offset(chunk)
+                    .ok_or_else(|| stsc("a chunk without an offset"))?;
+                let end = self
+                    .sizes
+                    .sum(sample, count)
+                    .and_then(|len| start.checked_add(len));
                 let end = end.filter(|end| i64::try_from(*end).is_ok());
                 let end = end.ok_or_else(|| stsc("a chunk ends beyond any file"))?;
                 self.media_end = self.media_end.max(end);
@@ -216,9 +243,17 @@ impl SampleTable {
         }
         self.count = sample;
         if sample < self.sizes.count() {
-            tracing::warn!(samples = self.sizes.count(), in_chunks = sample, "mp4: samples without a chunk are dropped");
+            tracing::warn!(
+                samples = self.sizes.count(),
+                in_chunks = sample,
+                "mp4: samples without a chunk are dropped"
+            );
         }
-        if sample == 0 { Err(stsc("no chunk holds a sample")) } else { Ok(()) }
+        if sample == 0 {
+            Err(stsc("no chunk holds a sample"))
+        } else {
+            Ok(())
+        }
     }
 
     fn measure_time(&mut self) -> Result<(), Mp4Error> {
@@ -262,20 +297,39 @@ impl SampleTable {
     fn chunk_offset(&self, chunk: u32) -> Option<u64> {
         let chunk = chunk as usize;
         if self.wide {
-            self.offsets.get(chunk * 8..)?.first_chunk().map(|b| u64::from_be_bytes(*b))
+            self.offsets
+                .get(chunk * 8..)?
+                .first_chunk()
+                .map(|b| u64::from_be_bytes(*b))
         } else {
-            self.offsets.get(chunk * 4..)?.first_chunk().map(|b| u32::from_be_bytes(*b).into())
+            self.offsets
+                .get(chunk * 4..)?
+                .first_chunk()
+                .map(|b| u32::from_be_bytes(*b).into())
         }
     }
 
     fn chunk_run(&self, index: usize) -> Result<Option<ChunkRun>, Mp4Error> {
-        let Some(entry) = self.chunk_runs.get(index * 12..).filter(|rest| !rest.is_empty()) else { return Ok(None) };
+        let Some(entry) = self
+            .chunk_runs
+            .get(index * 12..)
+            .filter(|rest| !rest.is_empty())
+        else {
+            return Ok(None);
+        };
         let mut entry = Bytes::new(FourCode(*b"stsc"), entry);
-        let first = entry.u32()?.checked_sub(1).ok_or_else(|| entry.fail("chunks are counted from 1"))?;
+        let first = entry
+            .u32()?
+            .checked_sub(1)
+            .ok_or_else(|| entry.fail("chunks are counted from 1"))?;
         if (index == 0) != (first == 0) {
             return Err(entry.fail("its chunks do not ascend"));
         }
-        Ok(Some(ChunkRun { first, per_chunk: entry.u32()?, description: entry.u32()? }))
+        Ok(Some(ChunkRun {
+            first,
+            per_chunk: entry.u32()?,
+            description: entry.u32()?,
+        }))
     }
 
     /// Count and delta of a time-to-sample entry. The last one holds for all samples that follow.
@@ -283,7 +337,11 @@ impl SampleTable {
         let last = (self.times.len() / 8).checked_sub(1)?;
         let entry: &[u8; 8] = self.times.get(index.min(last) * 8..)?.first_chunk()?;
         let [a, b, c, d, e, f, g, h] = *entry;
-        let count = if index >= last { u32::MAX } else { u32::from_be_bytes([a, b, c, d]) };
+        let count = if index >= last {
+            u32::MAX
+        } else {
+            u32::from_be_bytes([a, b, c, d])
+        };
         Some((count, u32::from_be_bytes([e, f, g, h])))
     }
 
@@ -305,7 +363,11 @@ impl SampleTable {
 
     /// The end.
     pub fn end(&self) -> Cursor {
-        Cursor { sample: self.count, time: self.duration, ..self.start() }
+        Cursor {
+            sample: self.count,
+            time: self.duration,
+            ..self.start()
+        }
     }
 
     /// The sample that plays at `time`; `None` if that is not before the end.
@@ -342,13 +404,18 @@ impl SampleTable {
         cursor.chunk_run = 0;
         loop {
             let run = self.chunk_run(cursor.chunk_run).ok()??;
-            let next = self.chunk_run(cursor.chunk_run + 1).ok()?.map_or(self.chunks(), |next| next.first);
+            let next = self
+                .chunk_run(cursor.chunk_run + 1)
+                .ok()?
+                .map_or(self.chunks(), |next| next.first);
             let in_run = u64::from(next.checked_sub(run.first)?) * u64::from(run.per_chunk);
             let ahead = u64::from(cursor.sample) - before;
             if ahead < in_run {
                 cursor.chunk = run.first + u32::try_from(ahead / u64::from(run.per_chunk)).ok()?;
                 cursor.in_chunk = u32::try_from(ahead % u64::from(run.per_chunk)).ok()?;
-                let skipped = self.sizes.sum(cursor.sample - cursor.in_chunk, cursor.in_chunk)?;
+                let skipped = self
+                    .sizes
+                    .sum(cursor.sample - cursor.in_chunk, cursor.in_chunk)?;
                 cursor.offset = self.chunk_offset(cursor.chunk)?.checked_add(skipped)?;
                 return Some(());
             }
@@ -397,7 +464,10 @@ impl SampleTable {
         if cursor.sample >= self.count {
             return;
         }
-        while self.time_run(cursor.time_run).is_some_and(|(count, _)| cursor.in_time_run >= count) {
+        while self
+            .time_run(cursor.time_run)
+            .is_some_and(|(count, _)| cursor.in_time_run >= count)
+        {
             cursor.time_run += 1;
             cursor.in_time_run = 0;
         }
@@ -405,7 +475,11 @@ impl SampleTable {
             if cursor.in_chunk < run.per_chunk {
                 break;
             }
-            let next_run = self.chunk_run(cursor.chunk_run + 1).ok().flatten().map(|next| next.first);
+            let next_run = self
+                .chunk_run(cursor.chunk_run + 1)
+                .ok()
+                .flatten()
+                .map(|next| next.first);
             if run.per_chunk == 0 {
                 // A run of empty chunks, skipped as one.
                 cursor.chunk = next_run.unwrap_or(u32::MAX);
@@ -425,9 +499,13 @@ impl SampleTable {
 
 /// A track may change its description between chunks; one that a decoder can go on with is the same to us.
 fn check_description(index: u32, entries: &[AudioEntry]) -> Result<(), Mp4Error> {
-    let entry = (index as usize).checked_sub(1).and_then(|index| entries.get(index));
+    let entry = (index as usize)
+        .checked_sub(1)
+        .and_then(|index| entries.get(index));
     match (entry, entries.first()) {
         (Some(entry), Some(first)) if entry.same_config(first) => Ok(()),
-        _ => Err(Mp4Error::Unsupported { what: "a track that changes its sample description" }),
+        _ => Err(Mp4Error::Unsupported {
+            what: "a track that changes its sample description",
+        }),
     }
 }

@@ -30,8 +30,16 @@ struct Partial {
 
 impl<'s> Stream<'s> {
     pub fn new(mss: MediaSourceStream<'s>, remote: bool) -> Self {
-        let read_through = if remote { READ_THROUGH_REMOTE } else { READ_THROUGH_LOCAL };
-        Self { mss, read_through, partial: None }
+        let read_through = if remote {
+            READ_THROUGH_REMOTE
+        } else {
+            READ_THROUGH_LOCAL
+        };
+        Self {
+            mss,
+            read_through,
+            partial: None,
+        }
     }
 
     pub fn into_inner(self) -> MediaSourceStream<'s> {
@@ -64,7 +72,10 @@ impl<'s> Stream<'s> {
             return self.read_over(pos - here);
         }
         if !self.mss.is_seekable() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the source cannot go back"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the source cannot go back",
+            ));
         }
         if self.mss.byte_len().is_some_and(|len| pos > len) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -89,7 +100,11 @@ impl<'s> Stream<'s> {
     }
 
     /// The header of the box at `pos`; `None` if the bytes end exactly there or `parent_end` is reached.
-    pub fn header_at(&mut self, pos: u64, parent_end: Option<u64>) -> Result<Option<BoxHeader>, Mp4Error> {
+    pub fn header_at(
+        &mut self,
+        pos: u64,
+        parent_end: Option<u64>,
+    ) -> Result<Option<BoxHeader>, Mp4Error> {
         if parent_end.is_some_and(|end| pos.saturating_add(8) > end) {
             return Ok(None);
         }
@@ -108,7 +123,10 @@ impl<'s> Stream<'s> {
         if let Some(parent_end) = parent_end
             && header.end.is_none_or(|end| end > parent_end)
         {
-            return Err(Mp4Error::malformed(header.kind, "longer than the box around it"));
+            return Err(Mp4Error::malformed(
+                header.kind,
+                "longer than the box around it",
+            ));
         }
         Ok(Some(header))
     }
@@ -146,12 +164,17 @@ impl<'s> Stream<'s> {
         while bytes.len() < len {
             let had = bytes.len();
             let step = (len - had).min(STEP);
-            bytes.try_reserve(step).map_err(|_| Mp4Error::Limit { what: "memory", limit: len as u64 })?;
+            bytes.try_reserve(step).map_err(|_| Mp4Error::Limit {
+                what: "memory",
+                limit: len as u64,
+            })?;
             bytes.resize(had + step, 0);
             let before = self.mss.pos();
             let result = self.mss.read(bytes.get_mut(had..).unwrap_or_default());
             // A failed read has still moved what was buffered into `bytes`; the position tells how much.
-            let got = usize::try_from(self.mss.pos().saturating_sub(before)).unwrap_or(step).min(step);
+            let got = usize::try_from(self.mss.pos().saturating_sub(before))
+                .unwrap_or(step)
+                .min(step);
             bytes.truncate(had + got);
             if result? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -162,16 +185,27 @@ impl<'s> Stream<'s> {
 
     /// The body of `header`, if it isn't longer than `limit`.
     pub fn body(&mut self, header: &BoxHeader, limit: u64) -> Result<Vec<u8>, Mp4Error> {
-        let len = header.body_len().ok_or_else(|| Mp4Error::malformed(header.kind, "its size is open"))?;
-        let over = || Mp4Error::Limit { what: box_name(header.kind), limit };
-        let len = usize::try_from(len).ok().filter(|_| len <= limit).ok_or_else(over)?;
+        let len = header
+            .body_len()
+            .ok_or_else(|| Mp4Error::malformed(header.kind, "its size is open"))?;
+        let over = || Mp4Error::Limit {
+            what: box_name(header.kind),
+            limit,
+        };
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|_| len <= limit)
+            .ok_or_else(over)?;
         self.read_at(header.body, len)
     }
 
     /// The first `max` bytes of the body of `header`, or all if there are fewer.
     pub fn body_prefix(&mut self, header: &BoxHeader, max: usize) -> Result<Vec<u8>, Mp4Error> {
         let len = header.body_len().unwrap_or(u64::MAX);
-        self.read_at(header.body, usize::try_from(len).map_or(max, |len| len.min(max)))
+        self.read_at(
+            header.body,
+            usize::try_from(len).map_or(max, |len| len.min(max)),
+        )
     }
 }
 
@@ -182,7 +216,9 @@ fn box_name(kind: FourCode) -> &'static str {
         b"moov" => "the size of a moov box",
         b"sidx" => "the size of a sidx box",
         b"stsd" => "the size of an stsd box",
-        b"stsz" | b"stz2" | b"stts" | b"stsc" | b"stco" | b"co64" => "the size of a sample table box",
+        b"stsz" | b"stz2" | b"stts" | b"stsc" | b"stco" | b"co64" => {
+            "the size of a sample table box"
+        }
         _ => "the size of a box",
     }
 }

@@ -1,7 +1,9 @@
 //! Ordinary MP4: packets by the sample table.
 
 use symphonia::core::errors::{self, Error, SeekErrorKind};
-use symphonia::core::formats::{FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track};
+use symphonia::core::formats::{
+    FormatInfo, FormatReader, MediaInfo, SeekMode, SeekTo, SeekedTo, Track,
+};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::Metadata;
 use symphonia::core::packet::Packet;
@@ -29,11 +31,21 @@ pub(super) struct SampleTableReader<'s> {
 impl<'s> SampleTableReader<'s> {
     pub(super) fn new(stream: Stream<'s>, movie: Movie) -> Result<Self, Mp4Error> {
         let track = movie.audio;
-        let entry = track.entry(0).ok_or(Mp4Error::NoAudio { tracks: movie.tracks })?;
+        let entry = track.entry(0).ok_or(Mp4Error::NoAudio {
+            tracks: movie.tracks,
+        })?;
         let pcm_frames = entry.pcm_frame.map(|_| pcm::PACKET_FRAMES as u32);
-        let presentation = Presentation::new(&track, entry, Some(track.table.duration()), movie.tags);
+        let presentation =
+            Presentation::new(&track, entry, Some(track.table.duration()), movie.tags);
         let cursor = track.table.start();
-        Ok(Self { stream, presentation, track_id: track.id, table: track.table, cursor, pcm_frames })
+        Ok(Self {
+            stream,
+            presentation,
+            track_id: track.id,
+            table: track.table,
+            cursor,
+            pcm_frames,
+        })
     }
 }
 
@@ -83,7 +95,11 @@ impl FormatReader for SampleTableReader<'_> {
             return Err(Error::SeekError(SeekErrorKind::ForwardOnly));
         }
         self.cursor = cursor;
-        Ok(SeekedTo { track_id: self.track_id, required_ts: timestamp(target), actual_ts: timestamp(sample.time) })
+        Ok(SeekedTo {
+            track_id: self.track_id,
+            required_ts: timestamp(target),
+            actual_ts: timestamp(sample.time),
+        })
     }
 
     fn into_inner<'t>(self: Box<Self>) -> MediaSourceStream<'t>

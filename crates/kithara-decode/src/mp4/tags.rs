@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use symphonia::core::meta::well_known::METADATA_ID_ISOMP4;
 use symphonia::core::meta::{
-    MetadataBuilder, MetadataInfo, MetadataRevision, RawTag, RawValue, StandardTag, StandardVisualKey, Tag, Visual,
+    MetadataBuilder, MetadataInfo, MetadataRevision, RawTag, RawValue, StandardTag,
+    StandardVisualKey, Tag, Visual,
 };
 
 use super::boxes::{Bytes, FourCode};
@@ -71,13 +72,21 @@ impl Tags {
                 b"mean" | b"name" => {
                     child.full_box()?;
                     let text = String::from_utf8_lossy(child.rest()).into_owned();
-                    if child.kind().0 == *b"mean" { mean = text } else { name = text }
+                    if child.kind().0 == *b"mean" {
+                        mean = text;
+                    } else {
+                        name = text;
+                    }
                 }
                 b"data" => {
                     child.skip(1)?;
                     let format = child.u24()?;
                     child.skip(4)?;
-                    let key = if kind.0 == *b"----" { format!("{mean}:{name}") } else { latin(kind) };
+                    let key = if kind.0 == *b"----" {
+                        format!("{mean}:{name}")
+                    } else {
+                        latin(kind)
+                    };
                     self.value(kind, key, format, child.rest());
                 }
                 _ => {}
@@ -101,7 +110,8 @@ impl Tags {
                 };
                 for (count, tag) in [(number, of), (total, all)] {
                     if count > 0 {
-                        self.tags.push(Tag::new_std(RawTag::new(key.clone(), count), tag(count)));
+                        self.tags
+                            .push(Tag::new_std(RawTag::new(key.clone(), count), tag(count)));
                     }
                 }
             }
@@ -111,12 +121,20 @@ impl Tags {
                     self.itunsmpb.get_or_insert_with(|| text.as_ref().clone());
                 }
                 let standard = standard(&kind.0).map(|tag| tag(text.clone()));
-                self.tags.push(Tag { raw: RawTag::new(key, RawValue::String(text)), std: standard });
+                self.tags.push(Tag {
+                    raw: RawTag::new(key, RawValue::String(text)),
+                    std: standard,
+                });
             }
             (_, 21, [one]) => self.tags.push(Tag::new(RawTag::new(key, *one as i8))),
-            (_, 21, [a, b]) => self.tags.push(Tag::new(RawTag::new(key, i16::from_be_bytes([*a, *b])))),
+            (_, 21, [a, b]) => self
+                .tags
+                .push(Tag::new(RawTag::new(key, i16::from_be_bytes([*a, *b])))),
             (_, 21, [a, b, c, d]) => {
-                self.tags.push(Tag::new(RawTag::new(key, i32::from_be_bytes([*a, *b, *c, *d]))));
+                self.tags.push(Tag::new(RawTag::new(
+                    key,
+                    i32::from_be_bytes([*a, *b, *c, *d]),
+                )));
             }
             _ => {}
         }

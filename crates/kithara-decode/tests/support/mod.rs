@@ -28,7 +28,10 @@ pub fn options() -> DecoderOptions {
     }
 }
 
-pub fn open_source(source: impl ByteSource + 'static, name: &str) -> Result<Box<dyn InnerDecoder>, DecodeError> {
+pub fn open_source(
+    source: impl ByteSource + 'static,
+    name: &str,
+) -> Result<Box<dyn InnerDecoder>, DecodeError> {
     let info = MediaInfo {
         name: name.to_owned(),
         ..MediaInfo::default()
@@ -62,7 +65,11 @@ pub fn drain(decoder: &mut dyn InnerDecoder, name: &str) -> (Vec<f32>, Result<()
 
 fn check_chunk(chunk: &PcmChunk, next: Option<u64>, name: &str) {
     assert!(!chunk.pcm.is_empty(), "{name}: an empty chunk");
-    assert_eq!(chunk.pcm.len() % usize::from(chunk.spec.channels.get()), 0, "{name}");
+    assert_eq!(
+        chunk.pcm.len() % usize::from(chunk.spec.channels.get()),
+        0,
+        "{name}"
+    );
     if let Some(next) = next {
         assert_eq!(chunk.frame, next, "{name}: a hole");
     }
@@ -86,7 +93,10 @@ pub fn reference(fixture: &Fixture) -> Vec<f32> {
 }
 
 pub fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
-    left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| (left - right).abs())
+        .fold(0.0, f32::max)
 }
 
 /// What a source was asked for.
@@ -155,8 +165,12 @@ impl Read for Remote {
         if fresh > 0 {
             self.last = at + count as u64;
         }
-        self.touched.bytes.fetch_add(fresh * 4096, Ordering::Relaxed);
-        self.touched.furthest.fetch_max(at + count as u64, Ordering::Relaxed);
+        self.touched
+            .bytes
+            .fetch_add(fresh * 4096, Ordering::Relaxed);
+        self.touched
+            .furthest
+            .fetch_max(at + count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }
@@ -187,7 +201,10 @@ pub struct Dice(pub u64);
 
 impl Dice {
     pub fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below.max(1)
     }
 }

@@ -9,6 +9,7 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn a_body_cut_at_any_byte_arrives_whole() {
     let file = noise(300);
+    let net = client().with_retry(RetryPolicy::default());
     for cut in 0..=file.len() {
         for ending in [Step::Reset, Step::Close] {
             let (content, ending) = (file.clone(), ending.clone());
@@ -24,8 +25,9 @@ async fn a_body_cut_at_any_byte_arrives_whole() {
                 steps
             })
             .await;
-            let net = client().with_retry(RetryPolicy::default());
-            let (_, bytes) = download(&net, Request::get(server.url("/f"))).await.unwrap();
+            let (_, bytes) = download(&net, Request::get(server.url("/f")))
+                .await
+                .unwrap();
             assert_eq!(bytes, file, "cut at {cut}");
             let seen = server.seen();
             // A reset may overtake bytes that were sent before it, so the join may lie anywhere up to the cut.
@@ -40,13 +42,30 @@ async fn a_body_cut_at_any_byte_arrives_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn an_early_end_is_an_error_without_retry() {
-    let server = Server::start(|_| raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")).await;
-    let mut response = client().fetch(Request::get(server.url("/f"))).await.unwrap();
+    let server =
+        Server::start(|_| raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")).await;
+    let mut response = client()
+        .fetch(Request::get(server.url("/f")))
+        .await
+        .unwrap();
     let (bytes, error) = drain(&mut response.body).await;
     assert_eq!(bytes, b"0123456789");
-    assert!(matches!(error, Some(NetError::Truncated { expected: 100, got: 10, .. })), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Some(NetError::Truncated {
+                expected: 100,
+                got: 10,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
     // And it stays one.
-    assert!(matches!(response.body.chunk().await, Err(NetError::BodyFailed)));
+    assert!(matches!(
+        response.body.chunk().await,
+        Err(NetError::BodyFailed)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,16 +73,27 @@ async fn an_end_that_nothing_proves_is_said_to_be_unproven() {
     let server = Server::start(|seen| match seen.path() {
         "/close" => raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0123456789"),
         "/1.0" => raw("HTTP/1.0 200 OK\r\n\r\n0123456789"),
-        "/chunked" => raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"),
+        "/chunked" => {
+            raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n")
+        }
         _ => reply("200 OK", "", b"0123456789"),
     })
     .await;
     let net = client().with_retry(RetryPolicy::default());
-    for (path, proof, end) in
-        [("/close", false, None), ("/1.0", false, None), ("/chunked", true, None), ("/length", true, Some(10))]
-    {
-        let (head, bytes) = download(&net, Request::get(server.url(path))).await.unwrap();
-        assert_eq!((head.length_proof, head.end, head.total), (proof, end, end), "{path}");
+    for (path, proof, end) in [
+        ("/close", false, None),
+        ("/1.0", false, None),
+        ("/chunked", true, None),
+        ("/length", true, Some(10)),
+    ] {
+        let (head, bytes) = download(&net, Request::get(server.url(path)))
+            .await
+            .unwrap();
+        assert_eq!(
+            (head.length_proof, head.end, head.total),
+            (proof, end, end),
+            "{path}"
+        );
         assert_eq!(bytes, b"0123456789", "{path}");
     }
 }
@@ -79,7 +109,9 @@ async fn a_damaged_chunked_body_is_resumed() {
         })
         .await;
         let net = client().with_retry(RetryPolicy::default());
-        let (_, bytes) = download(&net, Request::get(server.url("/f"))).await.unwrap();
+        let (_, bytes) = download(&net, Request::get(server.url("/f")))
+            .await
+            .unwrap();
         assert_eq!(bytes, b"0123456789", "{damage:?}");
         assert_eq!(server.seen()[1].range(), Some((5, None)), "{damage:?}");
     }
@@ -88,7 +120,11 @@ async fn a_damaged_chunked_body_is_resumed() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_connection_is_tried_seven_times_at_most() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/canary?canary", listener.local_addr().unwrap())).unwrap();
+    let url = Url::parse(&format!(
+        "http://{}/canary?canary",
+        listener.local_addr().unwrap()
+    ))
+    .unwrap();
     drop(listener);
     let error = client().fetch(Request::get(url.clone())).await.unwrap_err();
     assert!(matches!(error, NetError::Connect { .. }), "{error:?}");
@@ -96,9 +132,15 @@ async fn a_refused_connection_is_tried_seven_times_at_most() {
 
     let (observer, heard) = recorder();
     let net = client().with_retry(RetryPolicy::default());
-    let error = net.fetch(Request::get(url).with_observer(observer)).await.unwrap_err();
-    assert!(matches!(&error, NetError::RetryExhausted { attempts: 7, last, .. } if matches!(**last, NetError::Connect { .. })));
-    let sent = |event: &&kithara_net::NetEvent| matches!(event, kithara_net::NetEvent::RequestSent { .. });
+    let error = net
+        .fetch(Request::get(url).with_observer(observer))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, NetError::RetryExhausted { attempts: 7, last, .. } if matches!(**last, NetError::Connect { .. }))
+    );
+    let sent =
+        |event: &&kithara_net::NetEvent| matches!(event, kithara_net::NetEvent::RequestSent { .. });
     assert_eq!(heard.lock().unwrap().iter().filter(sent).count(), 7);
     assert!(!printed(&error).contains("canary"));
 }
@@ -110,9 +152,15 @@ async fn an_unknown_name_is_a_dns_error() {
         options.resolver = Some(Arc::new(Names(vec![("empty.example", vec![])])));
         options
     };
-    for url in ["http://gone.example/a?canary", "http://empty.example/a?canary"] {
+    for url in [
+        "http://gone.example/a?canary",
+        "http://empty.example/a?canary",
+    ] {
         let client = HttpClient::new(options()).unwrap();
-        let error = client.fetch(Request::get(Url::parse(url).unwrap())).await.unwrap_err();
+        let error = client
+            .fetch(Request::get(Url::parse(url).unwrap()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, NetError::Dns { .. }), "{error:?}");
         assert!(error.is_retryable());
         assert!(!printed(&error).contains("canary"));
@@ -132,7 +180,10 @@ async fn an_idle_connection_that_died_costs_nothing() {
     .await;
     let client = client();
     for _ in 0..2 {
-        let bytes = client.get_bytes(Request::get(server.url("/f")), 10).await.unwrap();
+        let bytes = client
+            .get_bytes(Request::get(server.url("/f")), 10)
+            .await
+            .unwrap();
         assert_eq!(&bytes[..], b"x");
     }
     let connections: Vec<_> = server.seen().iter().map(|seen| seen.connection).collect();
@@ -142,7 +193,10 @@ async fn an_idle_connection_that_died_costs_nothing() {
 #[tokio::test(start_paused = true)]
 async fn only_a_reused_connection_gets_the_free_retry() {
     let server = Server::start(|_| vec![Step::Close]).await;
-    let error = client().fetch(Request::get(server.url("/f"))).await.unwrap_err();
+    let error = client()
+        .fetch(Request::get(server.url("/f")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, NetError::Broken { .. }), "{error:?}");
     assert_eq!(server.requests(), 1);
 
@@ -152,7 +206,10 @@ async fn only_a_reused_connection_gets_the_free_retry() {
     })
     .await;
     let client = client();
-    client.get_bytes(Request::get(server.url("/f")), 10).await.unwrap();
+    client
+        .get_bytes(Request::get(server.url("/f")), 10)
+        .await
+        .unwrap();
     assert!(client.fetch(Request::get(server.url("/f"))).await.is_err());
     assert_eq!(server.requests(), 3, "one free retry, not more");
 }
@@ -168,7 +225,9 @@ async fn a_wrong_length_never_reaches_into_the_next_response() {
     ];
     for (head, readable) in heads {
         let server = Server::start(move |_| {
-            raw(format!("HTTP/1.1 200 OK\r\n{head}\r\n01234HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX"))
+            raw(format!(
+                "HTTP/1.1 200 OK\r\n{head}\r\n01234HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX"
+            ))
         })
         .await;
         let client = client();
@@ -198,24 +257,42 @@ async fn endless_headers_are_refused_and_not_retried() {
 #[tokio::test(start_paused = true)]
 async fn a_shoutcast_status_line_plays_and_garbage_does_not() {
     let server = Server::start(|seen| match seen.path() {
-        "/radio" => raw(b"ICY 200 OK\r\nicy-name: x\r\nContent-Type: audio/mpeg\r\n\r\n\xff\xfb\x90audio"),
+        "/radio" => {
+            raw(b"ICY 200 OK\r\nicy-name: x\r\nContent-Type: audio/mpeg\r\n\r\n\xff\xfb\x90audio")
+        }
         "/mixed" => raw("ICY 200 OK\r\nicy-metaint: 16000\r\n\r\naudio"),
         "/full" => raw("ICY 401 Service Unavailable\r\n\r\n"),
         _ => raw("220 ftp ready\r\n"),
     })
     .await;
     let net = client();
-    let (head, bytes) = download(&net, Request::get(server.url("/radio"))).await.unwrap();
+    let (head, bytes) = download(&net, Request::get(server.url("/radio")))
+        .await
+        .unwrap();
     assert_eq!(head.media_type.as_deref(), Some("audio/mpeg"));
     assert!(!head.length_proof && head.total.is_none());
     assert_eq!(bytes, b"\xff\xfb\x90audio");
     let mixed = net.fetch(Request::get(server.url("/mixed"))).await;
-    assert!(matches!(mixed, Err(NetError::Unsupported { .. })), "{mixed:?}");
+    assert!(
+        matches!(mixed, Err(NetError::Unsupported { .. })),
+        "{mixed:?}"
+    );
     let full = net.fetch(Request::get(server.url("/full"))).await;
-    assert!(matches!(full, Err(NetError::Http { status: 401, .. })), "{full:?}");
+    assert!(
+        matches!(full, Err(NetError::Http { status: 401, .. })),
+        "{full:?}"
+    );
     let garbage = net.fetch(Request::get(server.url("/ftp"))).await;
-    assert!(matches!(garbage, Err(NetError::Headers { .. })), "{garbage:?}");
-    assert!(server.seen().iter().all(|seen| seen.header("icy-metadata").is_none()));
+    assert!(
+        matches!(garbage, Err(NetError::Headers { .. })),
+        "{garbage:?}"
+    );
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.header("icy-metadata").is_none())
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +304,10 @@ async fn a_dropped_body_closes_its_connection() {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
         assert!(socket.read(&mut buffer).await.unwrap() > 0);
-        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nabc").await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nabc")
+            .await
+            .unwrap();
         matches!(socket.read(&mut buffer).await, Ok(0) | Err(_))
     });
     let mut response = client().fetch(Request::get(url)).await.unwrap();

@@ -44,23 +44,43 @@ impl Subscriber for Log {
 async fn no_secret_is_logged_at_any_level() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
-    let server = Server::start(|seen| match (seen.number, seen.path().starts_with("/old")) {
-        (_, true) => reply("302 Found", &format!("Location: /{CANARY}?{CANARY}\r\nX-A: {CANARY}\r\n"), b""),
-        (1, _) => reply(&format!("503 {CANARY}"), &format!("Retry-After: {CANARY}\r\n"), CANARY.as_bytes()),
-        (2..4, _) => raw(format!("HTTP/1.1 200 OK\r\nETag: \"{CANARY}\"\r\nContent-Length: 100\r\n\r\n{CANARY}")),
-        _ => reply(&format!("404 {CANARY}"), "", CANARY.as_bytes()),
-    })
+    let server = Server::start(
+        |seen| match (seen.number, seen.path().starts_with("/old")) {
+            (_, true) => reply(
+                "302 Found",
+                &format!("Location: /{CANARY}?{CANARY}\r\nX-A: {CANARY}\r\n"),
+                b"",
+            ),
+            (1, _) => reply(
+                &format!("503 {CANARY}"),
+                &format!("Retry-After: {CANARY}\r\n"),
+                CANARY.as_bytes(),
+            ),
+            (2..4, _) => raw(format!(
+                "HTTP/1.1 200 OK\r\nETag: \"{CANARY}\"\r\nContent-Length: 100\r\n\r\n{CANARY}"
+            )),
+            _ => reply(&format!("404 {CANARY}"), "", CANARY.as_bytes()),
+        },
+    )
     .await;
     let net = client().with_retry(RetryPolicy::default());
     let mut url = server.url(&format!("/old/{CANARY}?{CANARY}#{CANARY}"));
     url.set_username(CANARY).unwrap();
     let headers = Headers::new().with("X-Api-Key", CANARY).unwrap();
-    let mut response = net.fetch(Request::get(url).with_headers(headers)).await.unwrap();
+    let mut response = net
+        .fetch(Request::get(url).with_headers(headers))
+        .await
+        .unwrap();
     let (_, error) = drain(&mut response.body).await;
     assert!(error.is_some());
     let text = log.0.lock().unwrap().clone();
     assert!(!text.contains(CANARY), "{text}");
-    for expected in ["message=request", "message=retrying", "message=redirected", "message=response"] {
+    for expected in [
+        "message=request",
+        "message=retrying",
+        "message=redirected",
+        "message=response",
+    ] {
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }
 }

@@ -1,5 +1,10 @@
 //! Promises of the client, kept against servers that lie, stall, break and redirect.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

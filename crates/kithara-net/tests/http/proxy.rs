@@ -1,6 +1,9 @@
 //! Proxies.
 
-use kithara_net::{HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, Proxy, Request, RetryPolicy, Url, Zone};
+use kithara_net::{
+    HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, Proxy, Request, RetryPolicy, Url,
+    Zone,
+};
 
 use crate::support::*;
 
@@ -20,8 +23,15 @@ async fn a_proxy_gets_the_request_and_its_own_password() {
     let (_, bytes) = download(&through(&proxy), Request::get(url)).await.unwrap();
     assert_eq!(bytes, b"0123456789");
     let seen = &proxy.seen()[0];
-    assert!(seen.head.starts_with("GET http://h.example/f HTTP/1.1"), "{}", seen.head);
-    assert_eq!(seen.header("proxy-authorization"), Some("basic dxnlcjpwyxnz"));
+    assert!(
+        seen.head.starts_with("GET http://h.example/f HTTP/1.1"),
+        "{}",
+        seen.head
+    );
+    assert_eq!(
+        seen.header("proxy-authorization"),
+        Some("basic dxnlcjpwyxnz")
+    );
     assert_eq!(seen.header("authorization"), None);
 }
 
@@ -42,7 +52,10 @@ async fn a_proxy_that_recovers_is_waited_for_and_one_that_does_not_is_an_error()
         let broken = Server::start(move |_| reply(&format!("{status} X"), "", b"")).await;
         let net = through(&broken).with_retry(RetryPolicy::default());
         let error = net.fetch(Request::get(url())).await.unwrap_err();
-        assert!(matches!(error.root(), NetError::Http { status: got, .. } if *got == status), "{error:?}");
+        assert!(
+            matches!(error.root(), NetError::Http { status: got, .. } if *got == status),
+            "{error:?}"
+        );
         assert_eq!(broken.requests(), 7);
     }
 }
@@ -53,10 +66,25 @@ async fn a_document_cannot_use_a_proxy_to_reach_what_it_may_not() {
     let home = Url::parse("http://h.example/").unwrap();
     let zone = Some(Zone::new(kithara_net::AddressClass::Public, &home));
     let itself = proxy.url("/f").to_string();
-    for url in ["http://127.0.0.1/f", "http://[::1]/f", "http://10.0.0.1/f", "http://localhost/f", &itself] {
+    for url in [
+        "http://127.0.0.1/f",
+        "http://[::1]/f",
+        "http://10.0.0.1/f",
+        "http://localhost/f",
+        &itself,
+    ] {
         let request = Request::get(Url::parse(url).unwrap()).with_zone(zone);
         let error = through(&proxy).fetch(request).await.unwrap_err();
-        assert!(matches!(error, NetError::Policy { rule: PolicyRule::Address, .. }), "{url} {error:?}");
+        assert!(
+            matches!(
+                error,
+                NetError::Policy {
+                    rule: PolicyRule::Address,
+                    ..
+                }
+            ),
+            "{url} {error:?}"
+        );
     }
     assert_eq!(proxy.requests(), 0);
 }

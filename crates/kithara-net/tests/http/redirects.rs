@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kithara_net::{HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, RangeSpec, Request, Url};
+use kithara_net::{
+    HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, RangeSpec, Request, Url,
+};
 
 use crate::support::*;
 
@@ -11,7 +13,10 @@ fn to(location: &str) -> Vec<Step> {
 }
 
 fn with_names(names: &[(&'static str, &str)]) -> NetOptions {
-    let names = names.iter().map(|(name, address)| (*name, vec![address.parse().unwrap()])).collect();
+    let names = names
+        .iter()
+        .map(|(name, address)| (*name, vec![address.parse().unwrap()]))
+        .collect();
     let mut options = NetOptions::default();
     options.resolver = Some(Arc::new(Names(names)));
     options
@@ -46,17 +51,27 @@ async fn the_sixth_redirect_is_refused() {
     for (hops, allowed) in [(5, true), (6, false), (1000, false)] {
         let server = Server::start(move |seen| {
             let hop: usize = seen.path()[1..].parse().unwrap();
-            if hop < hops { to(&format!("/{}", hop + 1)) } else { reply("200 OK", "", b"x") }
+            if hop < hops {
+                to(&format!("/{}", hop + 1))
+            } else {
+                reply("200 OK", "", b"x")
+            }
         })
         .await;
         match client().fetch(Request::get(server.url("/0"))).await {
             Ok(_) => assert!(allowed),
-            Err(error) => assert!(!allowed && rule(&error) == Some(PolicyRule::Redirects), "{error:?}"),
+            Err(error) => assert!(
+                !allowed && rule(&error) == Some(PolicyRule::Redirects),
+                "{error:?}"
+            ),
         }
         assert_eq!(server.requests(), 6);
     }
     let server = Server::start(|seen| to(seen.path())).await;
-    let error = client().fetch(Request::get(server.url("/loop"))).await.unwrap_err();
+    let error = client()
+        .fetch(Request::get(server.url("/loop")))
+        .await
+        .unwrap_err();
     assert_eq!(rule(&error), Some(PolicyRule::Redirects));
 }
 
@@ -74,15 +89,24 @@ async fn a_redirect_out_of_http_is_refused() {
         "about:canary",
     ] {
         let server = Server::start(move |_| to(location)).await;
-        let error = client().fetch(Request::get(server.url("/f"))).await.unwrap_err();
+        let error = client()
+            .fetch(Request::get(server.url("/f")))
+            .await
+            .unwrap_err();
         assert_eq!(rule(&error), Some(PolicyRule::Scheme), "{location}");
         assert!(!printed(&error).contains(canary), "{}", printed(&error));
         assert_eq!(server.requests(), 1);
     }
     let server = Server::start(|_| to("http://")).await;
-    assert!(matches!(client().fetch(Request::get(server.url("/f"))).await, Err(NetError::Headers { .. })));
+    assert!(matches!(
+        client().fetch(Request::get(server.url("/f"))).await,
+        Err(NetError::Headers { .. })
+    ));
     for url in ["file:///etc/passwd", "ftp://h.example/a", "data:,a"] {
-        let error = client().fetch(Request::get(Url::parse(url).unwrap())).await.unwrap_err();
+        let error = client()
+            .fetch(Request::get(Url::parse(url).unwrap()))
+            .await
+            .unwrap_err();
         assert_eq!(rule(&error), Some(PolicyRule::Scheme), "{url}");
     }
 }
@@ -94,12 +118,24 @@ async fn nothing_public_leads_to_a_private_address() {
     // The caller's own URL is on a private network: that is the floor, and this machine is below it.
     let names = [("rebound.example", "127.0.0.1")];
     let home = Url::parse("http://192.168.0.2/").unwrap();
-    for target in ["http://127.0.0.1", "http://localhost", "http://[::ffff:127.0.0.1]", "http://rebound.example"] {
+    for target in [
+        "http://127.0.0.1",
+        "http://localhost",
+        "http://[::ffff:127.0.0.1]",
+        "http://rebound.example",
+    ] {
         let zone = kithara_net::Zone::new(kithara_net::AddressClass::Private, &home);
         let client = HttpClient::new(with_names(&names)).unwrap();
         let url = Url::parse(&format!("{target}:{port}/f?canary")).unwrap();
-        let error = client.fetch(Request::get(url).with_zone(Some(zone))).await.unwrap_err();
-        assert_eq!(rule(&error), Some(PolicyRule::Address), "{target} {error:?}");
+        let error = client
+            .fetch(Request::get(url).with_zone(Some(zone)))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            rule(&error),
+            Some(PolicyRule::Address),
+            "{target} {error:?}"
+        );
         assert!(!printed(&error).contains("canary"));
     }
     assert_eq!(canary.requests(), 0);
@@ -116,9 +152,17 @@ async fn a_caller_may_name_what_a_redirect_may_not() {
     })
     .await;
     // The caller's own URL is on this machine, so that its redirects may stay here; but metadata is never theirs.
-    assert!(client().fetch(Request::get(server.url("/self"))).await.is_ok());
+    assert!(
+        client()
+            .fetch(Request::get(server.url("/self")))
+            .await
+            .is_ok()
+    );
     for path in ["/meta", "/meta6", "/metaname"] {
-        let error = client().fetch(Request::get(server.url(path))).await.unwrap_err();
+        let error = client()
+            .fetch(Request::get(server.url(path)))
+            .await
+            .unwrap_err();
         assert_eq!(rule(&error), Some(PolicyRule::Address), "{path}");
     }
 }
@@ -126,14 +170,21 @@ async fn a_caller_may_name_what_a_redirect_may_not() {
 #[tokio::test(start_paused = true)]
 async fn a_listed_host_is_reached_from_anywhere() {
     let server = Server::start(|_| reply("200 OK", "", b"x")).await;
-    let zone = kithara_net::Zone::new(kithara_net::AddressClass::Public, &Url::parse("https://h.example/").unwrap());
+    let zone = kithara_net::Zone::new(
+        kithara_net::AddressClass::Public,
+        &Url::parse("https://h.example/").unwrap(),
+    );
     let url = Url::parse(&format!("http://Nas.Example:{}/f", server.address.port())).unwrap();
     let request = || Request::get(url.clone()).with_zone(Some(zone));
     let names = [("nas.example", "127.0.0.1")];
     for (hosts, downgrade, expected) in [
         (vec![], false, Some(PolicyRule::Downgrade)),
         (vec![], true, Some(PolicyRule::Address)),
-        (vec!["other.example".to_owned()], true, Some(PolicyRule::Address)),
+        (
+            vec!["other.example".to_owned()],
+            true,
+            Some(PolicyRule::Address),
+        ),
         (vec!["NAS.example.".to_owned()], true, None),
     ] {
         let mut options = with_names(&names);
@@ -150,9 +201,15 @@ async fn a_pooled_connection_of_the_caller_is_not_lent_to_others() {
     let server = Server::start(|_| reply("200 OK", "", b"x")).await;
     let client = HttpClient::new(with_names(&[("nas.example", "127.0.0.1")])).unwrap();
     let url = Url::parse(&format!("http://nas.example:{}/f", server.address.port())).unwrap();
-    client.get_bytes(Request::get(url.clone()), 10).await.unwrap();
+    client
+        .get_bytes(Request::get(url.clone()), 10)
+        .await
+        .unwrap();
     let public = kithara_net::Zone::new(kithara_net::AddressClass::Public, &url);
-    let error = client.fetch(Request::get(url).with_zone(Some(public))).await.unwrap_err();
+    let error = client
+        .fetch(Request::get(url).with_zone(Some(public)))
+        .await
+        .unwrap_err();
     assert_eq!(rule(&error), Some(PolicyRule::Address));
     assert_eq!(server.requests(), 1);
 }
@@ -169,7 +226,11 @@ async fn further_ranges_go_straight_to_the_target() {
         let request = Request::get(server.url("/old")).with_range(RangeSpec::from(start));
         download(&client, request).await.unwrap();
     }
-    let paths: Vec<_> = server.seen().iter().map(|seen| seen.path().to_owned()).collect();
+    let paths: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.path().to_owned())
+        .collect();
     assert_eq!(paths, ["/old", "/new", "/new", "/new", "/new", "/new"]);
 }
 
@@ -217,11 +278,17 @@ async fn a_target_that_is_gone_is_looked_up_again() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dead = format!("http://{}/x", listener.local_addr().unwrap());
     drop(listener);
-    let alive = Server::start(|_| raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")).await;
+    let alive = Server::start(|_| {
+        raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+    })
+    .await;
     let url = alive.url("/x").to_string();
     let server = Server::start(move |seen| to(if seen.number == 1 { &dead } else { &url })).await;
     let client = client();
-    client.get_bytes(Request::get(server.url("/f")), 10).await.unwrap();
+    client
+        .get_bytes(Request::get(server.url("/f")), 10)
+        .await
+        .unwrap();
     drop(alive);
     tokio::task::yield_now().await;
     let first = client.fetch(Request::get(server.url("/f"))).await;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use kithara_net::{
-    HeaderHook, Headers, HookRequest, HttpClient, Net, NetError, NetOptions, RangeSpec, Refreshed, Request, Url,
+    HeaderHook, Headers, HookRequest, HttpClient, Net, NetError, NetOptions, RangeSpec, Refreshed,
+    Request, Url,
 };
 
 use crate::support::*;
@@ -31,7 +32,10 @@ fn renewing(urls: &[Url]) -> (HttpClient, Arc<Renewing>) {
         url: url.clone(),
         headers: Headers::new().with("X-Token", "new").unwrap(),
     });
-    let hook = Arc::new(Renewing { fresh: Mutex::new(fresh.collect()), asked: AtomicUsize::new(0) });
+    let hook = Arc::new(Renewing {
+        fresh: Mutex::new(fresh.collect()),
+        asked: AtomicUsize::new(0),
+    });
     let mut options = NetOptions::default();
     options.hook = Some(hook.clone());
     (HttpClient::new(options).unwrap(), hook)
@@ -68,7 +72,10 @@ async fn expired_access_is_renewed_once_and_remembered() {
         // Nothing newer to be had.
         lifetime.store(3, Ordering::Relaxed);
         let error = client.fetch(get()).await.unwrap_err();
-        assert!(matches!(error, NetError::Expired { status: got, .. } if got == status), "{error:?}");
+        assert!(
+            matches!(error, NetError::Expired { status: got, .. } if got == status),
+            "{error:?}"
+        );
         assert!(!error.is_retryable());
     }
 }
@@ -77,19 +84,37 @@ async fn expired_access_is_renewed_once_and_remembered() {
 async fn a_renewal_that_does_not_help_is_not_repeated() {
     let server = expiring(403, Arc::new(AtomicUsize::new(9))).await;
     let (client, hook) = renewing(&[server.url("/f?2"), server.url("/f?9")]);
-    let error = client.fetch(Request::get(server.url("/f?1"))).await.unwrap_err();
+    let error = client
+        .fetch(Request::get(server.url("/f?1")))
+        .await
+        .unwrap_err();
     assert!(matches!(error, NetError::Expired { .. }), "{error:?}");
-    assert_eq!((server.requests(), hook.asked.load(Ordering::Relaxed)), (2, 1));
+    assert_eq!(
+        (server.requests(), hook.asked.load(Ordering::Relaxed)),
+        (2, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn access_that_never_worked_is_refused_not_expired() {
     let server = expiring(403, Arc::new(AtomicUsize::new(9))).await;
-    let error = client().fetch(Request::get(server.url("/f?1"))).await.unwrap_err();
-    assert!(matches!(error, NetError::Http { status: 403, .. }), "{error:?}");
+    let error = client()
+        .fetch(Request::get(server.url("/f?1")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, NetError::Http { status: 403, .. }),
+        "{error:?}"
+    );
     let (client, hook) = renewing(&[]);
-    let error = client.fetch(Request::get(server.url("/f?1"))).await.unwrap_err();
-    assert!(matches!(error, NetError::Http { status: 403, .. }), "{error:?}");
+    let error = client
+        .fetch(Request::get(server.url("/f?1")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, NetError::Http { status: 403, .. }),
+        "{error:?}"
+    );
     assert_eq!(hook.asked.load(Ordering::Relaxed), 1);
 }
 
@@ -98,8 +123,17 @@ async fn access_that_worked_before_has_expired() {
     let lifetime = Arc::new(AtomicUsize::new(1));
     let server = expiring(403, Arc::clone(&lifetime)).await;
     let client = client();
-    client.fetch(Request::get(server.url("/f?1"))).await.unwrap();
+    client
+        .fetch(Request::get(server.url("/f?1")))
+        .await
+        .unwrap();
     lifetime.store(2, Ordering::Relaxed);
-    let error = client.fetch(Request::get(server.url("/f?1"))).await.unwrap_err();
-    assert!(matches!(error, NetError::Expired { status: 403, .. }), "{error:?}");
+    let error = client
+        .fetch(Request::get(server.url("/f?1")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, NetError::Expired { status: 403, .. }),
+        "{error:?}"
+    );
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kithara_net::{
-    Body, Bytes, HttpClient, Net, NetError, NetExt, NetOptions, Request, Resolver, Response, ResponseHead, RetryPolicy,
-    ThroughputFloor, TimeoutPhase, Timeouts, Url,
+    Body, Bytes, HttpClient, Net, NetError, NetExt, NetOptions, Request, Resolver, Response,
+    ResponseHead, RetryPolicy, ThroughputFloor, TimeoutPhase, Timeouts, Url,
 };
 use tokio::time::Instant;
 
@@ -42,7 +42,11 @@ async fn connecting_gives_up_after_ten_seconds() {
     options.resolver = Some(Arc::new(Silent));
     let started = Instant::now();
     let url = Url::parse("http://h.example/f").unwrap();
-    let error = HttpClient::new(options).unwrap().fetch(Request::get(url)).await.unwrap_err();
+    let error = HttpClient::new(options)
+        .unwrap()
+        .fetch(Request::get(url))
+        .await
+        .unwrap_err();
     assert_eq!(phase(&error), Some(TimeoutPhase::Connect), "{error:?}");
     assert!(about_ten_seconds(started), "{:?}", started.elapsed());
 
@@ -60,7 +64,10 @@ async fn a_server_that_says_nothing_is_left_after_ten_seconds() {
     for half in ["", "HTTP/1.1 200 OK\r\nContent-Le"] {
         let server = Server::start(move |_| vec![Step::Send(half.into()), Step::Hang]).await;
         let started = Instant::now();
-        let error = client().fetch(Request::get(server.url("/f"))).await.unwrap_err();
+        let error = client()
+            .fetch(Request::get(server.url("/f")))
+            .await
+            .unwrap_err();
         assert_eq!(phase(&error), Some(TimeoutPhase::FirstByte), "{error:?}");
         assert!(about_ten_seconds(started), "{:?}", started.elapsed());
     }
@@ -81,7 +88,11 @@ async fn the_wait_for_headers_begins_when_the_connection_stands() {
     options.resolver = Some(Arc::new(Slow));
     let url = Url::parse(&format!("http://h.example:{}/f", server.address.port())).unwrap();
     let started = Instant::now();
-    let error = HttpClient::new(options).unwrap().fetch(Request::get(url)).await.unwrap_err();
+    let error = HttpClient::new(options)
+        .unwrap()
+        .fetch(Request::get(url))
+        .await
+        .unwrap_err();
     assert_eq!(phase(&error), Some(TimeoutPhase::FirstByte));
     assert_eq!(started.elapsed().as_secs(), 19);
 }
@@ -100,7 +111,10 @@ async fn a_body_that_stalls_is_left_after_ten_seconds_and_resumed() {
     })
     .await;
     let started = Instant::now();
-    let mut response = client().fetch(Request::get(server.url("/f"))).await.unwrap();
+    let mut response = client()
+        .fetch(Request::get(server.url("/f")))
+        .await
+        .unwrap();
     let (_, error) = drain(&mut response.body).await;
     assert_eq!(error.as_ref().and_then(phase), Some(TimeoutPhase::Stall));
     assert!(about_ten_seconds(started), "{:?}", started.elapsed());
@@ -118,7 +132,9 @@ async fn a_body_that_stalls_is_left_after_ten_seconds_and_resumed() {
     })
     .await;
     let net = client().with_retry(RetryPolicy::default());
-    let (_, bytes) = download(&net, Request::get(server_again.url("/f"))).await.unwrap();
+    let (_, bytes) = download(&net, Request::get(server_again.url("/f")))
+        .await
+        .unwrap();
     assert_eq!(bytes, file);
     assert_eq!(server_again.seen()[1].range(), Some((500, None)));
 }
@@ -133,13 +149,26 @@ fn trickle(every: Duration) -> Body {
 
 async fn timed(body: Body, timeouts: Timeouts) -> Body {
     let url = Url::parse("http://h.example/f").unwrap();
-    let fake = Fake::default().then(|request| Ok(Response { head: ResponseHead::new(200, &request.url), body }));
-    fake.with_timeout(timeouts).fetch(Request::get(url)).await.unwrap().body
+    let fake = Fake::default().then(|request| {
+        Ok(Response {
+            head: ResponseHead::new(200, &request.url),
+            body,
+        })
+    });
+    fake.with_timeout(timeouts)
+        .fetch(Request::get(url))
+        .await
+        .unwrap()
+        .body
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_time_passes_while_nobody_wants_bytes() {
-    let mut body = timed(Body::from_stream(futures_util::stream::pending()), Timeouts::default()).await;
+    let mut body = timed(
+        Body::from_stream(futures_util::stream::pending()),
+        Timeouts::default(),
+    )
+    .await;
     // Half of the limit is waited through, then somebody plays from memory for an hour.
     assert!(tokio::time::timeout(LIMIT / 2, body.chunk()).await.is_err());
     tokio::time::sleep(Duration::from_secs(3600)).await;
@@ -147,12 +176,19 @@ async fn no_time_passes_while_nobody_wants_bytes() {
     let error = body.chunk().await.unwrap_err();
     assert_eq!(phase(&error), Some(TimeoutPhase::Stall));
     let waited = started.elapsed();
-    assert!((LIMIT / 2..LIMIT / 2 + Duration::from_millis(100)).contains(&waited), "{waited:?}");
+    assert!(
+        (LIMIT / 2..LIMIT / 2 + Duration::from_millis(100)).contains(&waited),
+        "{waited:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_short_waits_add_up_to_a_stall() {
-    let mut body = timed(Body::from_stream(futures_util::stream::pending()), Timeouts::default()).await;
+    let mut body = timed(
+        Body::from_stream(futures_util::stream::pending()),
+        Timeouts::default(),
+    )
+    .await;
     let mut waits = 0;
     let error = loop {
         waits += 1;
@@ -170,7 +206,10 @@ async fn a_paused_download_over_a_real_socket_goes_on() {
     let file = noise(100_000);
     let content = file.clone();
     let server = Server::start(move |seen| serve_file(seen, &content, "")).await;
-    let mut response = client().fetch(Request::get(server.url("/f"))).await.unwrap();
+    let mut response = client()
+        .fetch(Request::get(server.url("/f")))
+        .await
+        .unwrap();
     let mut bytes = response.body.chunk().await.unwrap().unwrap().to_vec();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let (rest, error) = drain(&mut response.body).await;
@@ -187,7 +226,10 @@ async fn a_trickle_is_waited_for_unless_a_floor_is_set() {
         assert!(body.chunk().await.unwrap().is_some());
     }
     let floor = |bytes| Timeouts {
-        throughput: Some(ThroughputFloor { bytes, window: Duration::from_secs(30) }),
+        throughput: Some(ThroughputFloor {
+            bytes,
+            window: Duration::from_secs(30),
+        }),
         ..Timeouts::default()
     };
     for (bytes, fails) in [(25, false), (40, true)] {
@@ -202,7 +244,11 @@ async fn a_trickle_is_waited_for_unless_a_floor_is_set() {
             // Time in which nobody waits is not held against the server.
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
-        assert_eq!(error.as_ref().and_then(phase), fails.then_some(TimeoutPhase::Throughput), "{bytes}");
+        assert_eq!(
+            error.as_ref().and_then(phase),
+            fails.then_some(TimeoutPhase::Throughput),
+            "{bytes}"
+        );
         assert!(!fails || started.elapsed() > Duration::from_secs(29 * 60));
     }
 }
@@ -218,7 +264,11 @@ async fn any_net_can_be_given_a_limit() {
     }
     let url = Url::parse("http://h.example/f").unwrap();
     let started = Instant::now();
-    let error = Never.with_timeout(Timeouts::default()).fetch(Request::get(url)).await.unwrap_err();
+    let error = Never
+        .with_timeout(Timeouts::default())
+        .fetch(Request::get(url))
+        .await
+        .unwrap_err();
     assert_eq!(phase(&error), Some(TimeoutPhase::FirstByte));
     assert_eq!(started.elapsed().as_secs(), 20);
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use kithara_net::{HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, Request, RetryPolicy, Roots, Url};
+use kithara_net::{
+    HttpClient, Net, NetError, NetExt, NetOptions, PolicyRule, Request, RetryPolicy, Roots, Url,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls;
@@ -42,7 +44,9 @@ impl Authority {
                 let (socket, _) = listener.accept().await.unwrap();
                 if let Ok(mut tls) = acceptor.accept(socket).await {
                     let mut head = Vec::new();
-                    while !head.ends_with(b"\r\n\r\n") && tls.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+                    while !head.ends_with(b"\r\n\r\n")
+                        && tls.read_buf(&mut head).await.unwrap_or(0) > 0
+                    {}
                     let _ = tls.write_all(answer.as_bytes()).await;
                     let _ = tls.shutdown().await;
                 }
@@ -54,7 +58,10 @@ impl Authority {
     fn client(&self) -> HttpClient {
         let mut options = NetOptions::default();
         options.roots = Roots::Only(vec![self.0.der().to_vec()]);
-        options.resolver = Some(Arc::new(Names(vec![("good.example", vec!["127.0.0.1".parse().unwrap()])])));
+        options.resolver = Some(Arc::new(Names(vec![(
+            "good.example",
+            vec!["127.0.0.1".parse().unwrap()],
+        )])));
         HttpClient::new(options).unwrap()
     }
 }
@@ -69,7 +76,9 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 async fn only_a_valid_certificate_is_accepted_and_bad_ones_are_not_retried() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let good = authority.server("good.example", 2099, OK).await;
-    let bytes = soon(authority.client().get_bytes(Request::get(https(good)), 10)).await.unwrap();
+    let bytes = soon(authority.client().get_bytes(Request::get(https(good)), 10))
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], b"ok");
 
     let expired = authority.server("good.example", 2021, OK).await;
@@ -83,13 +92,21 @@ async fn only_a_valid_certificate_is_accepted_and_bad_ones_are_not_retried() {
         let error = soon(net.fetch(request)).await.unwrap_err();
         assert!(matches!(error, NetError::Tls { .. }), "{error:?}");
         assert!(!printed(&error).contains("canary"));
-        assert_eq!(heard.lock().unwrap().len(), 1, "sent once, never downgraded");
+        assert_eq!(
+            heard.lock().unwrap().len(),
+            1,
+            "sent once, never downgraded"
+        );
     }
     // Not TLS at all: the server takes the hello for a request that never ends.
     let mut options = NetOptions::default();
     options.timeouts.connect = std::time::Duration::from_millis(200);
     let url = Url::parse(&format!("https://{}/f", plain.address)).unwrap();
-    assert!(soon(HttpClient::new(options).unwrap().fetch(Request::get(url))).await.is_err());
+    assert!(
+        soon(HttpClient::new(options).unwrap().fetch(Request::get(url)))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -98,15 +115,36 @@ async fn https_never_leads_to_http() {
     let answer = "HTTP/1.1 302 Found\r\nLocation: http://good.example:1/f?canary\r\nContent-Length: 0\r\n\r\n";
     let address = authority.server("good.example", 2099, answer).await;
     let (observer, heard) = recorder();
-    let error = soon(authority.client().fetch(Request::get(https(address)).with_observer(observer))).await.unwrap_err();
-    assert!(matches!(error, NetError::Policy { rule: PolicyRule::Downgrade, .. }), "{error:?}");
+    let error = soon(
+        authority
+            .client()
+            .fetch(Request::get(https(address)).with_observer(observer)),
+    )
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            NetError::Policy {
+                rule: PolicyRule::Downgrade,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert!(!printed(&error).contains("canary"));
-    assert_eq!(heard.lock().unwrap().len(), 2, "one request, one redirect that was not followed");
+    assert_eq!(
+        heard.lock().unwrap().len(),
+        2,
+        "one request, one redirect that was not followed"
+    );
 }
 
 #[tokio::test]
 async fn roots_that_are_no_certificates_are_an_error_of_the_options() {
     let mut options = NetOptions::default();
-    options.roots = Roots::Only(vec![b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()]);
+    options.roots = Roots::Only(vec![
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec(),
+    ]);
     assert!(matches!(HttpClient::new(options), Err(NetError::Client(_))));
 }

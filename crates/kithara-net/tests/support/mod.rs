@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use kithara_net::{
-    Body, Bytes, HttpClient, Net, NetError, NetEvent, NetOptions, Observer, RangeSpec, Request, Resolver, Response,
-    ResponseHead, Url,
+    Body, Bytes, HttpClient, Net, NetError, NetEvent, NetOptions, Observer, RangeSpec, Request,
+    Resolver, Response, ResponseHead, Url,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +39,10 @@ pub struct Seen {
 
 impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let line = self.head.lines().find_map(|line| line.strip_prefix(&format!("{name}:")))?;
+        let line = self
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name}:")))?;
         Some(line.trim())
     }
 
@@ -49,8 +52,14 @@ impl Seen {
 
     /// The range asked for: first byte, and one past the last.
     pub fn range(&self) -> Option<(usize, Option<usize>)> {
-        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
-        Some((first.parse().unwrap(), last.parse::<usize>().ok().map(|last| last + 1)))
+        let (first, last) = self
+            .header("range")?
+            .strip_prefix("bytes=")?
+            .split_once('-')?;
+        Some((
+            first.parse().unwrap(),
+            last.parse::<usize>().ok().map(|last| last + 1),
+        ))
     }
 }
 
@@ -73,10 +82,21 @@ impl Server {
         let tasks = tokio::spawn(async move {
             for connection in 0.. {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(socket, connection, Arc::clone(&log), Arc::clone(&script)));
+                // A delayed acknowledgement takes real time, of which a paused clock knows nothing.
+                socket.set_nodelay(true).unwrap();
+                tokio::spawn(serve(
+                    socket,
+                    connection,
+                    Arc::clone(&log),
+                    Arc::clone(&script),
+                ));
             }
         });
-        Self { address, seen, tasks }
+        Self {
+            address,
+            seen,
+            tasks,
+        }
     }
 
     pub fn url(&self, path: &str) -> Url {
@@ -98,12 +118,21 @@ impl Drop for Server {
     }
 }
 
-async fn serve(mut socket: TcpStream, connection: usize, log: Arc<Mutex<Vec<Seen>>>, script: Arc<Script>) {
+async fn serve(
+    mut socket: TcpStream,
+    connection: usize,
+    log: Arc<Mutex<Vec<Seen>>>,
+    script: Arc<Script>,
+) {
     while let Ok(Some(head)) = read_head(&mut socket).await {
         let seen = {
             let mut log = log.lock().unwrap();
             let number = log.len();
-            log.push(Seen { head, number, connection });
+            log.push(Seen {
+                head,
+                number,
+                connection,
+            });
             log[number].clone()
         };
         for step in script(&seen) {
@@ -135,7 +164,10 @@ async fn read_head(socket: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Optio
 
 /// A whole response, framed by its length.
 pub fn reply(status: &str, headers: &str, body: &[u8]) -> Vec<Step> {
-    let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
     vec![Step::Send([head.as_bytes(), body].concat())]
 }
 
@@ -148,12 +180,18 @@ pub fn raw(bytes: impl AsRef<[u8]>) -> Vec<Step> {
 pub fn serve_file(seen: &Seen, file: &[u8], headers: &str) -> Vec<Step> {
     match seen.range() {
         None => reply("200 OK", headers, file),
-        Some((start, _)) if start >= file.len() => {
-            reply("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", file.len()), b"")
-        }
+        Some((start, _)) if start >= file.len() => reply(
+            "416 Range Not Satisfiable",
+            &format!("Content-Range: bytes */{}\r\n", file.len()),
+            b"",
+        ),
         Some((start, end)) => {
             let end = end.unwrap_or(file.len()).min(file.len());
-            let range = format!("{headers}Content-Range: bytes {start}-{}/{}\r\n", end - 1, file.len());
+            let range = format!(
+                "{headers}Content-Range: bytes {start}-{}/{}\r\n",
+                end - 1,
+                file.len()
+            );
             reply("206 Partial Content", &range, &file[start..end])
         }
     }
@@ -163,7 +201,9 @@ pub fn serve_file(seen: &Seen, file: &[u8], headers: &str) -> Vec<Step> {
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     std::iter::repeat_with(next).take(length).collect()
@@ -186,7 +226,10 @@ pub async fn drain(body: &mut Body) -> (Vec<u8>, Option<NetError>) {
 }
 
 /// Fetches and reads to the end.
-pub async fn download(net: &impl Net, request: Request) -> Result<(ResponseHead, Vec<u8>), NetError> {
+pub async fn download(
+    net: &impl Net,
+    request: Request,
+) -> Result<(ResponseHead, Vec<u8>), NetError> {
     let Response { head, mut body } = net.fetch(request).await?;
     match drain(&mut body).await {
         (bytes, None) => Ok((head, bytes)),
@@ -209,7 +252,10 @@ pub fn printed(error: &(dyn std::error::Error + 'static)) -> String {
 pub fn recorder() -> (Observer, Arc<Mutex<Vec<NetEvent>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&heard);
-    (Observer::new(move |event| record.lock().unwrap().push(event.clone())), heard)
+    (
+        Observer::new(move |event| record.lock().unwrap().push(event.clone())),
+        heard,
+    )
 }
 
 /// Resolves names as told; anything else is unknown.
@@ -219,7 +265,9 @@ pub struct Names(pub Vec<(&'static str, Vec<IpAddr>)>);
 impl Resolver for Names {
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let found = self.0.iter().find(|(name, _)| *name == host);
-        found.map(|(_, addresses)| addresses.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        found
+            .map(|(_, addresses)| addresses.clone())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -233,7 +281,10 @@ pub struct Fake {
 }
 
 impl Fake {
-    pub fn then(self, answer: impl FnOnce(&Request) -> Result<Response, NetError> + Send + 'static) -> Self {
+    pub fn then(
+        self,
+        answer: impl FnOnce(&Request) -> Result<Response, NetError> + Send + 'static,
+    ) -> Self {
         self.answers.lock().unwrap().push_back(Box::new(answer));
         self
     }
@@ -247,7 +298,12 @@ impl Fake {
 impl Net for Fake {
     async fn fetch(&self, request: Request) -> Result<Response, NetError> {
         self.asked.lock().unwrap().push(request.range);
-        let answer = self.answers.lock().unwrap().pop_front().expect("an unexpected request");
+        let answer = self
+            .answers
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("an unexpected request");
         answer(&request)
     }
 }
@@ -255,7 +311,11 @@ impl Net for Fake {
 /// A body that brings `bytes` and then fails.
 pub fn breaks_after(bytes: &[u8], error: NetError) -> Body {
     let bytes = Bytes::copy_from_slice(bytes);
-    let parts = Some(bytes).filter(|bytes| !bytes.is_empty()).map(Ok).into_iter().chain([Err(error)]);
+    let parts = Some(bytes)
+        .filter(|bytes| !bytes.is_empty())
+        .map(Ok)
+        .into_iter()
+        .chain([Err(error)]);
     Body::from_stream(futures_util::stream::iter(parts.collect::<Vec<_>>()))
 }
 
@@ -268,5 +328,7 @@ pub fn broken(url: &Url) -> NetError {
 
 /// Fails a test that would otherwise hang. Not for paused clocks.
 pub async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(std::time::Duration::from_secs(60), future).await.expect("it hangs")
+    tokio::time::timeout(std::time::Duration::from_secs(60), future)
+        .await
+        .expect("it hangs")
 }

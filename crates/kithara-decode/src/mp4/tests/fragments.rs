@@ -26,8 +26,15 @@ fn fragment(trafs: &[Traf<'_>]) -> Vec<u8> {
         let mut body = full(b"mfhd", 0, 0, &[1]);
         for traf in trafs {
             let mut run = vec![traf.samples.len() as u32, offset];
-            run.extend(traf.samples.iter().flat_map(|(duration, size)| [*duration, *size]));
-            let tfdt = traf.time.map(|time| full(b"tfdt", 0, 0, &[time])).unwrap_or_default();
+            run.extend(
+                traf.samples
+                    .iter()
+                    .flat_map(|(duration, size)| [*duration, *size]),
+            );
+            let tfdt = traf
+                .time
+                .map(|time| full(b"tfdt", 0, 0, &[time]))
+                .unwrap_or_default();
             let trun = full(b"trun", 0, OFFSET | DURATIONS | SIZES, &run);
             let tfhd = full(b"tfhd", 0, BASE_IS_MOOF, &[traf.track]);
             body.extend(bx(b"traf", &[tfhd, tfdt, trun].concat()));
@@ -37,12 +44,19 @@ fn fragment(trafs: &[Traf<'_>]) -> Vec<u8> {
     };
     let len = build(0).len() as u32;
     let samples = trafs.iter().flat_map(|traf| traf.samples);
-    let media: Vec<u8> = samples.enumerate().flat_map(|(n, (_, size))| vec![n as u8; *size as usize]).collect();
+    let media: Vec<u8> = samples
+        .enumerate()
+        .flat_map(|(n, (_, size))| vec![n as u8; *size as usize])
+        .collect();
     [build(len + 8), bx(b"mdat", &media)].concat()
 }
 
 fn at(time: u32, samples: &[(u32, u32)]) -> Vec<u8> {
-    fragment(&[Traf { track: TRACK, time: Some(time), samples }])
+    fragment(&[Traf {
+        track: TRACK,
+        time: Some(time),
+        samples,
+    }])
 }
 
 fn movie() -> Vec<u8> {
@@ -50,7 +64,10 @@ fn movie() -> Vec<u8> {
 }
 
 fn times(packets: &[Heard]) -> Vec<(i64, u64)> {
-    packets.iter().map(|packet| (packet.time, packet.duration)).collect()
+    packets
+        .iter()
+        .map(|packet| (packet.time, packet.duration))
+        .collect()
 }
 
 fn read(file: Vec<u8>) -> Vec<Heard> {
@@ -59,13 +76,23 @@ fn read(file: Vec<u8>) -> Vec<Heard> {
 
 #[test]
 fn a_missing_segment_leaves_a_gap_and_an_overlap_stays_visible() {
-    let file = [movie(), at(0, &[(10, 3), (10, 4)]), at(100, &[(10, 5)]), at(90, &[(10, 6)])].concat();
+    let file = [
+        movie(),
+        at(0, &[(10, 3), (10, 4)]),
+        at(100, &[(10, 5)]),
+        at(90, &[(10, 6)]),
+    ]
+    .concat();
     assert_eq!(times(&read(file)), [(0, 10), (10, 10), (100, 10), (90, 10)]);
 }
 
 #[test]
 fn without_a_time_a_fragment_follows_the_one_before() {
-    let untimed = fragment(&[Traf { track: TRACK, time: None, samples: &[(7, 3)] }]);
+    let untimed = fragment(&[Traf {
+        track: TRACK,
+        time: None,
+        samples: &[(7, 3)],
+    }]);
     let file = [movie(), at(50, &[(10, 3)]), untimed.clone(), untimed].concat();
     assert_eq!(times(&read(file)), [(50, 10), (60, 7), (67, 7)]);
 }
@@ -86,14 +113,28 @@ fn a_lone_segment_keeps_its_time_and_all_64_bits_of_it() {
     // Durations and sizes come from the movie's defaults: 10 and 4.
     let packets = read([movie(), moof(len + 8), bx(b"mdat", b"aaaabbbb")].concat());
     assert_eq!(times(&packets), [(time as i64, 10), (time as i64 + 10, 10)]);
-    assert_eq!(packets.iter().map(|packet| &*packet.data).collect::<Vec<_>>(), [b"aaaa", b"bbbb"]);
+    assert_eq!(
+        packets
+            .iter()
+            .map(|packet| &*packet.data)
+            .collect::<Vec<_>>(),
+        [b"aaaa", b"bbbb"]
+    );
 }
 
 #[test]
 fn other_tracks_and_unknown_boxes_are_passed_over() {
     let both = fragment(&[
-        Traf { track: 1, time: Some(3), samples: &[(1, 50), (1, 60)] },
-        Traf { track: TRACK, time: Some(20), samples: &[(10, 5), (10, 6)] },
+        Traf {
+            track: 1,
+            time: Some(3),
+            samples: &[(1, 50), (1, 60)],
+        },
+        Traf {
+            track: TRACK,
+            time: Some(20),
+            samples: &[(10, 5), (10, 6)],
+        },
     ]);
     let uuid = bx(b"uuid", &[1; 40]);
     let large = {
@@ -104,17 +145,33 @@ fn other_tracks_and_unknown_boxes_are_passed_over() {
         bytes.extend(b"event");
         bytes
     };
-    let file = [movie(), bx(b"styp", b"msdh"), uuid, large, both, bx(b"free", b"")].concat();
+    let file = [
+        movie(),
+        bx(b"styp", b"msdh"),
+        uuid,
+        large,
+        both,
+        bx(b"free", b""),
+    ]
+    .concat();
     let packets = read(file);
     assert_eq!(times(&packets), [(20, 10), (30, 10)]);
-    assert_eq!(packets.iter().map(|packet| packet.data.to_vec()).collect::<Vec<_>>(), [vec![2; 5], vec![3; 6]]);
+    assert_eq!(
+        packets
+            .iter()
+            .map(|packet| packet.data.to_vec())
+            .collect::<Vec<_>>(),
+        [vec![2; 5], vec![3; 6]]
+    );
 }
 
 #[test]
 fn data_is_found_by_every_way_of_giving_its_place() {
     let movie = movie();
     let moof_at = movie.len() as u64;
-    let tail = |tfhd: Vec<u8>, truns: &[Vec<u8>]| bx(b"traf", &[vec![tfhd], truns.to_vec()].concat().concat());
+    let tail = |tfhd: Vec<u8>, truns: &[Vec<u8>]| {
+        bx(b"traf", &[vec![tfhd], truns.to_vec()].concat().concat())
+    };
     let sized = |fields: &[u32]| full(b"trun", 0, SIZES, fields);
     // An absolute base; runs without an offset follow each other.
     let absolute = |base: u64| {
@@ -124,7 +181,10 @@ fn data_is_found_by_every_way_of_giving_its_place() {
     let base = moof_at + absolute(0).len() as u64 + 8;
     // Neither flag: relative to the moof box in the first track fragment, to the end of the one before in the next.
     let chained = |offset: u32| {
-        let other = tail(full(b"tfhd", 0, 0, &[1]), &[full(b"trun", 0, OFFSET | SIZES, &[1, offset, 2])]);
+        let other = tail(
+            full(b"tfhd", 0, 0, &[1]),
+            &[full(b"trun", 0, OFFSET | SIZES, &[1, offset, 2])],
+        );
         let ours = tail(full(b"tfhd", 0, 0, &[TRACK]), &[sized(&[2, 3, 4])]);
         bx(b"moof", &[other, ours].concat())
     };
@@ -134,7 +194,13 @@ fn data_is_found_by_every_way_of_giving_its_place() {
         (chained(offset), vec![&b"cde"[..], b"fghi"]),
     ] {
         let packets = read([movie.clone(), moof, bx(b"mdat", b"abcdefghi")].concat());
-        assert_eq!(packets.iter().map(|packet| &*packet.data).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            packets
+                .iter()
+                .map(|packet| &*packet.data)
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 }
 
@@ -144,15 +210,26 @@ fn media_before_its_fragment_plays_where_the_source_can_go_back() {
     let media = bx(b"mdat", b"abcd");
     let base = movie.len() as u32 + 8;
     let tfhd = full(b"tfhd", 0, 1, &[TRACK, 0, base]);
-    let moof = bx(b"moof", &bx(b"traf", &[tfhd, full(b"trun", 0, 0, &[1])].concat()));
+    let moof = bx(
+        b"moof",
+        &bx(b"traf", &[tfhd, full(b"trun", 0, 0, &[1])].concat()),
+    );
     let file = [movie, media, moof].concat();
     let (mut reader, _) = Scripted::new(file).open().unwrap();
-    assert_eq!(all(&mut reader).first().map(|packet| packet.data.to_vec()), Some(b"abcd".to_vec()));
+    assert_eq!(
+        all(&mut reader).first().map(|packet| packet.data.to_vec()),
+        Some(b"abcd".to_vec())
+    );
 }
 
 #[test]
 fn a_growing_stream_is_followed_and_no_packet_waits_for_its_fragment() {
-    let file = [movie(), at(0, &[(10, 300), (10, 400)]), at(20, &[(10, 500)])].concat();
+    let file = [
+        movie(),
+        at(0, &[(10, 300), (10, 400)]),
+        at(20, &[(10, 500)]),
+    ]
+    .concat();
     let source = Scripted::new(file.clone()).unseekable();
     let second = file.len() as u64 - at(20, &[(10, 500)]).len() as u64;
     // All but the last sample of the first fragment.
@@ -163,7 +240,10 @@ fn a_growing_stream_is_followed_and_no_packet_waits_for_its_fragment() {
     // The end in the middle of a sample is an error, and so is the end in the middle of a box.
     for _ in 0..2 {
         let error = next(&mut reader).err();
-        assert!(matches!(&error, Some(Error::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof), "{error:?}");
+        assert!(
+            matches!(&error, Some(Error::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof),
+            "{error:?}"
+        );
     }
     source.available.store(second, Ordering::Relaxed);
     assert_eq!(next(&mut reader).unwrap().unwrap().data.len(), 400);
@@ -178,23 +258,47 @@ fn a_growing_stream_is_followed_and_no_packet_waits_for_its_fragment() {
 
 #[test]
 fn an_equal_initialisation_is_passed_over_and_another_one_resets() {
-    let other = MovieBuilder { entry: sound_entry(b".mp3", 1, 22_050, &[]), ..MovieBuilder::fragmented() };
-    let file = [movie(), at(0, &[(10, 3)]), movie(), at(10, &[(10, 3)]), other.file(), at(20, &[(10, 3)])].concat();
+    let other = MovieBuilder {
+        entry: sound_entry(b".mp3", 1, 22_050, &[]),
+        ..MovieBuilder::fragmented()
+    };
+    let file = [
+        movie(),
+        at(0, &[(10, 3)]),
+        movie(),
+        at(10, &[(10, 3)]),
+        other.file(),
+        at(20, &[(10, 3)]),
+    ]
+    .concat();
     let (mut reader, _) = Scripted::new(file).unseekable().open().unwrap();
     let (packets, error) = drain(&mut reader);
     assert_eq!(times(&packets), [(0, 10), (10, 10)]);
     assert!(matches!(error, Some(Error::ResetRequired)));
-    let params = reader.tracks().first().unwrap().codec_params.clone().unwrap();
+    let params = reader
+        .tracks()
+        .first()
+        .unwrap()
+        .codec_params
+        .clone()
+        .unwrap();
     assert_eq!(params.audio().unwrap().sample_rate, Some(22_050));
     assert_eq!(times(&all(&mut reader)), [(20, 10)]);
 }
 
 #[test]
 fn samples_listed_in_the_movie_box_come_first() {
-    let mut movie = MovieBuilder { extends: true, ..MovieBuilder::table(&[(2, 10)], 2, &[3, 4], &[0]) };
+    let mut movie = MovieBuilder {
+        extends: true,
+        ..MovieBuilder::table(&[(2, 10)], 2, &[3, 4], &[0])
+    };
     let offset = movie.file().len() as u32 + 8;
     *movie.table.get_mut(3).unwrap() = full(b"stco", 0, 0, &[1, offset]);
-    let untimed = fragment(&[Traf { track: TRACK, time: None, samples: &[(7, 5)] }]);
+    let untimed = fragment(&[Traf {
+        track: TRACK,
+        time: None,
+        samples: &[(7, 5)],
+    }]);
     let file = [movie.file(), bx(b"mdat", b"abcdefg"), untimed].concat();
     assert_eq!(times(&read(file.clone())), [(0, 10), (10, 10), (20, 7)]);
     let (mut reader, _) = Scripted::new(file).open().unwrap();
@@ -207,17 +311,32 @@ fn samples_listed_in_the_movie_box_come_first() {
 
 /// Ten fragments of 100 with 200 KiB in each, times 0 to 1000, but 500 to 600 missing.
 fn long(index: Option<&dyn Fn(u32, u32) -> (u32, u32)>) -> Vec<u8> {
-    let parts: Vec<(u32, Vec<u8>)> =
-        (0..10).filter(|n| *n != 5).map(|n| (n * 100, at(n * 100, &[(50, 100_000), (50, 100_000)]))).collect();
+    let parts: Vec<(u32, Vec<u8>)> = (0..10)
+        .filter(|n| *n != 5)
+        .map(|n| (n * 100, at(n * 100, &[(50, 100_000), (50, 100_000)])))
+        .collect();
     let mut references = Vec::new();
     for (time, bytes) in &parts {
         let (size, duration) = (bytes.len() as u32, if *time == 400 { 200 } else { 100 });
         let (size, duration) = index.map_or((size, duration), |index| index(size, duration));
         references.extend([size, duration, 0]);
     }
-    let sidx = [&[TRACK, 1000, 0, 0, parts.len() as u32], references.as_slice()].concat();
-    let sidx = if index.is_some() { full(b"sidx", 0, 0, &sidx) } else { Vec::new() };
-    [vec![movie(), sidx], parts.into_iter().map(|(_, bytes)| bytes).collect()].concat().concat()
+    let sidx = [
+        &[TRACK, 1000, 0, 0, parts.len() as u32],
+        references.as_slice(),
+    ]
+    .concat();
+    let sidx = if index.is_some() {
+        full(b"sidx", 0, 0, &sidx)
+    } else {
+        Vec::new()
+    };
+    [
+        vec![movie(), sidx],
+        parts.into_iter().map(|(_, bytes)| bytes).collect(),
+    ]
+    .concat()
+    .concat()
 }
 
 #[test]
@@ -225,17 +344,38 @@ fn seeks_are_exact_whatever_the_index_says() {
     let honest = |size, duration| (size, duration);
     let late = |size, duration| (size, duration / 2);
     let early = |size, duration| (size, duration * 2);
-    for index in [None, Some(&honest as &dyn Fn(u32, u32) -> (u32, u32)), Some(&late), Some(&early)] {
+    for index in [
+        None,
+        Some(&honest as &dyn Fn(u32, u32) -> (u32, u32)),
+        Some(&late),
+        Some(&early),
+    ] {
         let source = Scripted::new(long(index));
         let (mut reader, _) = source.open().unwrap();
-        for (target, expected) in
-            [(730, 700), (0, 0), (999, 950), (499, 450), (500, 600), (599, 600), (600, 600), (50, 50), (49, 0), (950, 950)]
-        {
+        for (target, expected) in [
+            (730, 700),
+            (0, 0),
+            (999, 950),
+            (499, 450),
+            (500, 600),
+            (599, 600),
+            (600, 600),
+            (50, 50),
+            (49, 0),
+            (950, 950),
+        ] {
             let seeked = seek(&mut reader, target).unwrap();
             assert_eq!(seeked.actual_ts.get(), expected, "{target}");
-            assert_eq!(next(&mut reader).unwrap().unwrap().time, expected, "{target}");
+            assert_eq!(
+                next(&mut reader).unwrap().unwrap().time,
+                expected,
+                "{target}"
+            );
         }
-        assert!(matches!(seek(&mut reader, 1000), Err(Error::SeekError(SeekErrorKind::OutOfRange))));
+        assert!(matches!(
+            seek(&mut reader, 1000),
+            Err(Error::SeekError(SeekErrorKind::OutOfRange))
+        ));
         assert_eq!(next(&mut reader).unwrap(), None);
         seek(&mut reader, 0).unwrap();
         assert_eq!(all(&mut reader).len(), 18);
@@ -254,7 +394,8 @@ fn an_index_makes_a_seek_one_jump_and_a_walk_passes_over_the_media() {
     assert_eq!(source.jumps(), before + 1);
 
     let source = Scripted::new(long(None));
-    let (mut reader, _) = source.open().unwrap();
+    let (mut reader, facts) = source.open().unwrap();
+    assert_eq!(facts.duration, None);
     seek(&mut reader, 901).unwrap();
     // Eight media boxes of 200 KB were passed, not read; and known from now on.
     assert!(source.read_bytes.load(Ordering::Relaxed) < 300_000);
@@ -268,9 +409,15 @@ fn an_index_makes_a_seek_one_jump_and_a_walk_passes_over_the_media() {
 fn an_unseekable_source_seeks_forward_only_and_keeps_its_place_when_it_cannot() {
     let (mut reader, _) = Scripted::new(long(None)).unseekable().open().unwrap();
     assert_eq!(seek(&mut reader, 350).unwrap().actual_ts.get(), 350);
-    assert!(matches!(seek(&mut reader, 100), Err(Error::SeekError(SeekErrorKind::ForwardOnly))));
+    assert!(matches!(
+        seek(&mut reader, 100),
+        Err(Error::SeekError(SeekErrorKind::ForwardOnly))
+    ));
     assert_eq!(next(&mut reader).unwrap().unwrap().time, 350);
-    assert!(matches!(seek(&mut reader, 300), Err(Error::SeekError(SeekErrorKind::ForwardOnly))));
+    assert!(matches!(
+        seek(&mut reader, 300),
+        Err(Error::SeekError(SeekErrorKind::ForwardOnly))
+    ));
     assert_eq!(next(&mut reader).unwrap().unwrap().time, 400);
 }
 
@@ -282,11 +429,26 @@ fn a_cut_in_passed_over_media_is_not_the_end() {
     source.len_known = false;
     let (mut reader, _) = source.open().unwrap();
     let error = seek(&mut reader, 2000).err();
-    assert!(matches!(&error, Some(Error::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof), "{error:?}");
+    assert!(
+        matches!(&error, Some(Error::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn a_fragment_alone_has_no_movie() {
     let error = Scripted::new(at(0, &[(1, 1)])).open().err();
     assert!(matches!(error, Some(Mp4Error::NoMovie { .. })));
+}
+
+#[test]
+fn a_segment_index_longer_than_the_read_ahead_is_read_once() {
+    let count: u32 = 6000;
+    let mut fields = vec![TRACK, 1000, 0, 0, count];
+    fields.extend((0..count).flat_map(|_| [100, 10, 0]));
+    let file = [movie(), full(b"sidx", 0, 0, &fields), at(0, &[(10, 3)])].concat();
+    let mut source = Scripted::new(file).unseekable();
+    source.len_known = true;
+    let (mut reader, _) = source.open().unwrap();
+    assert_eq!(times(&all(&mut reader)), [(0, 10)]);
 }

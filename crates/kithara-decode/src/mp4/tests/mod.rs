@@ -60,7 +60,11 @@ impl Scripted {
     }
 
     fn unseekable(self) -> Self {
-        Self { seekable: false, len_known: false, ..self }
+        Self {
+            seekable: false,
+            len_known: false,
+            ..self
+        }
     }
 
     fn stream(&self) -> MediaSourceStream<'static> {
@@ -79,13 +83,18 @@ impl Scripted {
 impl Read for Scripted {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.reads += 1;
-        if self.fail_every.is_some_and(|every| self.reads.is_multiple_of(every)) {
+        if self
+            .fail_every
+            .is_some_and(|every| self.reads.is_multiple_of(every))
+        {
             return Err(io::Error::other("interrupted"));
         }
         let end = (self.available.load(Ordering::Relaxed) as usize).min(self.bytes.len());
         let rest = self.bytes.get(self.pos as usize..end).unwrap_or_default();
         let n = rest.len().min(out.len()).min(self.read_len);
-        out.get_mut(..n).unwrap().copy_from_slice(rest.get(..n).unwrap());
+        out.get_mut(..n)
+            .unwrap()
+            .copy_from_slice(rest.get(..n).unwrap());
         self.pos += n as u64;
         self.read_bytes.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
@@ -95,7 +104,9 @@ impl Read for Scripted {
 impl Seek for Scripted {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         assert!(self.seekable, "a source that cannot seek was asked to");
-        let SeekFrom::Start(pos) = to else { panic!("only absolute positions are asked for") };
+        let SeekFrom::Start(pos) = to else {
+            panic!("only absolute positions are asked for")
+        };
         self.jumps.fetch_add(1, Ordering::Relaxed);
         self.pos = pos;
         Ok(pos)
@@ -122,7 +133,11 @@ struct Heard {
 
 fn next(reader: &mut Reader) -> SymphoniaResult<Option<Heard>> {
     let packet = reader.next_packet()?;
-    Ok(packet.map(|packet| Heard { time: packet.pts.get(), duration: packet.dur.get(), data: packet.data }))
+    Ok(packet.map(|packet| Heard {
+        time: packet.pts.get(),
+        duration: packet.dur.get(),
+        data: packet.data,
+    }))
 }
 
 /// All packets to the end or the first error.
@@ -145,19 +160,35 @@ fn all(reader: &mut Reader) -> Vec<Heard> {
 
 fn seek(reader: &mut Reader, time: u64) -> SymphoniaResult<SeekedTo> {
     let track_id = reader.tracks().first().unwrap().id;
-    reader.seek(SeekMode::Accurate, SeekTo::Timestamp { ts: Timestamp::new(time as i64), track_id })
+    reader.seek(
+        SeekMode::Accurate,
+        SeekTo::Timestamp {
+            ts: Timestamp::new(time as i64),
+            track_id,
+        },
+    )
 }
 
 /// Interleaved samples of all packets of the first track, by symphonia's own decoder.
 fn decode(reader: &mut dyn FormatReader) -> Vec<f32> {
-    let params = reader.tracks().first().unwrap().codec_params.clone().unwrap();
+    let params = reader
+        .tracks()
+        .first()
+        .unwrap()
+        .codec_params
+        .clone()
+        .unwrap();
     let params = params.audio().unwrap().clone();
-    let mut decoder =
-        symphonia::default::get_codecs().make_audio_decoder(&params, &AudioDecoderOptions::default()).unwrap();
+    let mut decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(&params, &AudioDecoderOptions::default())
+        .unwrap();
     let mut samples = Vec::new();
     let mut block = Vec::new();
     while let Some(packet) = reader.next_packet().unwrap() {
-        decoder.decode(&packet).unwrap().copy_to_vec_interleaved::<f32>(&mut block);
+        decoder
+            .decode(&packet)
+            .unwrap()
+            .copy_to_vec_interleaved::<f32>(&mut block);
         samples.append(&mut block);
     }
     samples
@@ -165,13 +196,17 @@ fn decode(reader: &mut dyn FormatReader) -> Vec<f32> {
 
 fn decode_flac(name: &str) -> Vec<f32> {
     let stream = Scripted::new(fixture(name)).stream();
-    let mut reader = symphonia::default::formats::FlacReader::try_new(stream, Default::default()).unwrap();
+    let mut reader =
+        symphonia::default::formats::FlacReader::try_new(stream, Default::default()).unwrap();
     decode(&mut reader)
 }
 
 fn furthest_apart(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 /// A box of `body`.
@@ -217,14 +252,24 @@ impl Default for MovieBuilder {
 
 impl MovieBuilder {
     fn fragmented() -> Self {
-        let table = [full(b"stts", 0, 0, &[0]), full(b"stsc", 0, 0, &[0]), full(b"stsz", 0, 0, &[0, 0])];
-        Self { extends: true, table: [table.as_slice(), &[full(b"stco", 0, 0, &[0])]].concat(), ..Self::default() }
+        let table = [
+            full(b"stts", 0, 0, &[0]),
+            full(b"stsc", 0, 0, &[0]),
+            full(b"stsz", 0, 0, &[0, 0]),
+        ];
+        Self {
+            extends: true,
+            table: [table.as_slice(), &[full(b"stco", 0, 0, &[0])]].concat(),
+            ..Self::default()
+        }
     }
 
     /// Runs of (count, delta), samples per chunk, sizes, chunk offsets.
     fn table(times: &[(u32, u32)], per_chunk: u32, sizes: &[u32], offsets: &[u32]) -> Self {
-        let times: Vec<u32> =
-            [times.len() as u32].into_iter().chain(times.iter().flat_map(|(n, d)| [*n, *d])).collect();
+        let times: Vec<u32> = [times.len() as u32]
+            .into_iter()
+            .chain(times.iter().flat_map(|(n, d)| [*n, *d]))
+            .collect();
         let sizes = [&[0, sizes.len() as u32], sizes].concat();
         let offsets = [&[offsets.len() as u32], offsets].concat();
         let table = vec![
@@ -233,7 +278,10 @@ impl MovieBuilder {
             full(b"stsz", 0, 0, &sizes),
             full(b"stco", 0, 0, &offsets),
         ];
-        Self { table, ..Self::default() }
+        Self {
+            table,
+            ..Self::default()
+        }
     }
 
     fn build(&self) -> Vec<u8> {
@@ -241,15 +289,25 @@ impl MovieBuilder {
         let stbl = bx(b"stbl", &[bx(b"stsd", &stsd), self.table.concat()].concat());
         let handler = [&[0; 8][..], &self.handler, &[0; 13]].concat();
         let mdhd = full(b"mdhd", 0, 0, &[0, 0, self.timescale, 0, 0]);
-        let mdia = bx(b"mdia", &[mdhd, bx(b"hdlr", &handler), bx(b"minf", &stbl)].concat());
+        let mdia = bx(
+            b"mdia",
+            &[mdhd, bx(b"hdlr", &handler), bx(b"minf", &stbl)].concat(),
+        );
         let mut tkhd = vec![0, 0, TRACK];
         tkhd.resize(20, 0);
-        let edits = self.edits.as_ref().map_or_else(Vec::new, |elst| bx(b"edts", elst));
+        let edits = self
+            .edits
+            .as_ref()
+            .map_or_else(Vec::new, |elst| bx(b"edts", elst));
         let trak = bx(b"trak", &[full(b"tkhd", 0, 7, &tkhd), edits, mdia].concat());
         let mut mvhd = vec![0, 0, 600, 0];
         mvhd.resize(24, 0);
         let trex = full(b"trex", 0, 0, &[TRACK, 1, 10, 4, 0]);
-        let mvex = if self.extends { bx(b"mvex", &trex) } else { Vec::new() };
+        let mvex = if self.extends {
+            bx(b"mvex", &trex)
+        } else {
+            Vec::new()
+        };
         bx(b"moov", &[full(b"mvhd", 0, 0, &mvhd), trak, mvex].concat())
     }
 

@@ -12,9 +12,18 @@ use super::*;
 #[test]
 fn aac_is_heard_as_the_reference_decoder_hears_it() {
     let reference = decode_flac("aac.ref.flac");
-    for name in ["m4a-aac-first.m4a", "m4a-aac-last.m4a", "fmp4-aac.mp4", "fmp4-aac-sidx.mp4"] {
+    for name in [
+        "m4a-aac-first.m4a",
+        "m4a-aac-last.m4a",
+        "fmp4-aac.mp4",
+        "fmp4-aac-sidx.mp4",
+    ] {
         let (mut reader, facts) = Scripted::new(fixture(name)).open().unwrap();
-        assert_eq!((facts.codec, facts.sample_rate, facts.channels), (Some(AudioCodec::AacLc), 44_100, 2), "{name}");
+        assert_eq!(
+            (facts.codec, facts.sample_rate, facts.channels),
+            (Some(AudioCodec::AacLc), 44_100, 2),
+            "{name}"
+        );
         let apart = furthest_apart(&decode(reader.as_mut()), &reference);
         assert!(apart < 1e-4, "{name}: {apart}");
     }
@@ -24,9 +33,11 @@ fn aac_is_heard_as_the_reference_decoder_hears_it() {
 fn lossless_codecs_are_exact() {
     // The fixtures are encodings of one 16-bit source, of different lengths.
     let source = decode_flac("flac-16.flac");
-    for (name, frames) in
-        [("m4a-alac-first.m4a", 44_100), ("m4a-alac-last.m4a", 44_100), ("fmp4-flac.mp4", 66_150)]
-    {
+    for (name, frames) in [
+        ("m4a-alac-first.m4a", 44_100),
+        ("m4a-alac-last.m4a", 44_100),
+        ("fmp4-flac.mp4", 66_150),
+    ] {
         let (mut reader, _) = Scripted::new(fixture(name)).open().unwrap();
         let samples = decode(reader.as_mut());
         assert_eq!(samples.len(), 2 * frames, "{name}");
@@ -43,7 +54,11 @@ fn what_cannot_be_decoded_is_named() {
         ("m4a-ac3.m4a", None, "ac-3", 2),
     ] {
         let (_, facts) = Scripted::new(fixture(name)).open().unwrap();
-        assert_eq!((facts.codec, facts.code.to_string().as_str(), facts.channels), (codec, code, channels), "{name}");
+        assert_eq!(
+            (facts.codec, facts.code.to_string().as_str(), facts.channels),
+            (codec, code, channels),
+            "{name}"
+        );
     }
 }
 
@@ -52,61 +67,110 @@ fn edits_and_lengths_are_told() {
     let bytes = fixture("m4a-aac-first.m4a");
     let len = bytes.len() as u64;
     let (reader, facts) = Scripted::new(bytes).open().unwrap();
-    assert_eq!(facts.edits.first().map(|edit| (edit.media_time, edit.normal_rate)), Some((1024, true)));
+    assert_eq!(
+        facts
+            .edits
+            .first()
+            .map(|edit| (edit.media_time, edit.normal_rate)),
+        Some((1024, true))
+    );
     assert_eq!(facts.media_end, Some(len));
     assert!(!facts.fragmented);
     let duration = facts.duration.unwrap();
     assert!((89_088..=90_112).contains(&duration), "{duration}");
-    assert_eq!(reader.tracks().first().unwrap().duration.unwrap().get(), duration);
+    assert_eq!(
+        reader.tracks().first().unwrap().duration.unwrap().get(),
+        duration
+    );
 }
 
 #[test]
 fn a_movie_box_in_front_costs_no_jump_and_one_behind_costs_two() {
-    for (name, jumps) in [("m4a-aac-first.m4a", 0), ("m4a-alac-first.m4a", 0), ("m4a-aac-last.m4a", 2)] {
-        // Long media, so that nothing near is read through by accident.
+    for (name, jumps) in [
+        ("m4a-aac-first.m4a", 0),
+        ("m4a-alac-first.m4a", 0),
+        ("m4a-alac-last.m4a", 2),
+        // So short that it is read through, and still remembered.
+        ("m4a-aac-last.m4a", 0),
+    ] {
         let source = Scripted::new(fixture(name));
         let (mut reader, _) = source.open().unwrap();
-        let packets = all(&mut reader);
-        assert!(packets.len() > 10);
-        let expected = if source.bytes.len() > 64 << 10 || jumps == 0 { jumps } else { source.jumps().min(jumps) };
-        assert_eq!(source.jumps(), expected, "{name}");
+        assert!(all(&mut reader).len() > 10);
+        assert_eq!(source.jumps(), jumps, "{name}");
     }
     let source = Scripted::new(fixture("m4a-alac-last.m4a"));
     let (mut reader, _) = source.open().unwrap();
     all(&mut reader);
-    assert_eq!(source.jumps(), 2);
     // Each byte is read once, but for the read-ahead that the first jump leaves behind and the last box after the media.
     assert!(source.read_bytes.load(Ordering::Relaxed) < source.bytes.len() as u64 + (64 << 10));
 }
 
 #[test]
 fn an_unseekable_source_plays_unless_the_movie_box_is_behind() {
-    let expected = all(&mut Scripted::new(fixture("m4a-alac-first.m4a")).open().unwrap().0);
-    let (mut reader, _) = Scripted::new(fixture("m4a-alac-first.m4a")).unseekable().open().unwrap();
+    let expected = all(&mut Scripted::new(fixture("m4a-alac-first.m4a"))
+        .open()
+        .unwrap()
+        .0);
+    let (mut reader, _) = Scripted::new(fixture("m4a-alac-first.m4a"))
+        .unseekable()
+        .open()
+        .unwrap();
     assert_eq!(all(&mut reader), expected);
-    assert!(matches!(seek(&mut reader, 0), Err(Error::SeekError(SeekErrorKind::ForwardOnly))));
+    assert!(matches!(
+        seek(&mut reader, 0),
+        Err(Error::SeekError(SeekErrorKind::ForwardOnly))
+    ));
 
-    let behind = Scripted::new(fixture("m4a-alac-last.m4a")).unseekable().open();
+    let behind = Scripted::new(fixture("m4a-alac-last.m4a"))
+        .unseekable()
+        .open();
     assert!(matches!(behind.err(), Some(Mp4Error::MovieAtEnd)));
 }
 
 #[test]
 fn seeks_land_on_the_packet_that_plays_from_any_state() {
-    for name in ["m4a-aac-first.m4a", "m4a-alac-last.m4a", "fmp4-aac.mp4", "fmp4-aac-sidx.mp4", "fmp4-flac.mp4"] {
+    for name in [
+        "m4a-aac-first.m4a",
+        "m4a-alac-last.m4a",
+        "fmp4-aac.mp4",
+        "fmp4-aac-sidx.mp4",
+        "fmp4-flac.mp4",
+    ] {
         let source = Scripted::new(fixture(name));
         let (mut reader, _) = source.open().unwrap();
         let packets = all(&mut reader);
-        let end = packets.last().map(|last| last.time as u64 + last.duration).unwrap();
-        let targets = (0..60).map(|n: u64| n * 7919 * 13 % end).chain([0, end - 1, 0, end - 1, 1, 1024, 1023]);
+        let end = packets
+            .last()
+            .map(|last| last.time as u64 + last.duration)
+            .unwrap();
+        let targets = (0..60).map(|n: u64| n * 7919 * 13 % end).chain([
+            0,
+            end - 1,
+            0,
+            end - 1,
+            1,
+            1024,
+            1023,
+        ]);
         for target in targets {
             let seeked = seek(&mut reader, target).unwrap();
-            let expected = packets.iter().rfind(|packet| packet.time as u64 <= target).unwrap();
+            let expected = packets
+                .iter()
+                .rfind(|packet| packet.time as u64 <= target)
+                .unwrap();
             assert_eq!(seeked.actual_ts.get(), expected.time, "{name} at {target}");
-            assert_eq!(next(&mut reader).unwrap().as_ref(), Some(expected), "{name} at {target}");
+            assert_eq!(
+                next(&mut reader).unwrap().as_ref(),
+                Some(expected),
+                "{name} at {target}"
+            );
         }
         for target in [end, end + 1, u64::MAX >> 1] {
             let error = seek(&mut reader, target).err();
-            assert!(matches!(error, Some(Error::SeekError(SeekErrorKind::OutOfRange))), "{name}: {error:?}");
+            assert!(
+                matches!(error, Some(Error::SeekError(SeekErrorKind::OutOfRange))),
+                "{name}: {error:?}"
+            );
             assert_eq!(next(&mut reader).unwrap(), None, "{name}");
         }
         seek(&mut reader, 0).unwrap();
@@ -165,13 +229,28 @@ fn pcm_comes_in_packets_of_many_frames() {
     let media: Vec<u8> = (0..12_000).map(|n| (n % 251) as u8).collect();
     let file = [movie(offset).file(), bx(b"mdat", &media)].concat();
     let (mut reader, facts) = Scripted::new(file).open().unwrap();
-    assert_eq!((facts.codec, facts.duration), (Some(AudioCodec::Pcm), Some(3000)));
+    assert_eq!(
+        (facts.codec, facts.duration),
+        (Some(AudioCodec::Pcm), Some(3000))
+    );
     let packets = all(&mut reader);
-    let shape: Vec<_> = packets.iter().map(|packet| (packet.time, packet.duration)).collect();
+    let shape: Vec<_> = packets
+        .iter()
+        .map(|packet| (packet.time, packet.duration))
+        .collect();
     assert_eq!(shape, [(0, 1024), (1024, 476), (1500, 1024), (2524, 476)]);
-    assert_eq!(packets.iter().flat_map(|packet| packet.data.to_vec()).collect::<Vec<_>>(), media);
+    assert_eq!(
+        packets
+            .iter()
+            .flat_map(|packet| packet.data.to_vec())
+            .collect::<Vec<_>>(),
+        media
+    );
     assert_eq!(seek(&mut reader, 1777).unwrap().actual_ts.get(), 1777);
-    assert_eq!(next(&mut reader).unwrap().unwrap().data.first_chunk::<2>(), media[4 * 1777..].first_chunk::<2>());
+    assert_eq!(
+        next(&mut reader).unwrap().unwrap().data.first_chunk::<2>(),
+        media[4 * 1777..].first_chunk::<2>()
+    );
 }
 
 #[test]
@@ -189,12 +268,23 @@ fn samples_are_found_through_uneven_tables() {
     assert_eq!(facts.duration, Some(110));
     assert_eq!(facts.media_end, Some(u64::from(b) + 7));
     let packets = all(&mut reader);
-    let seen: Vec<_> = packets.iter().map(|p| (p.time, p.duration, p.data.len(), p.data.first().copied())).collect();
-    let expected: Vec<_> = [(0, 10, 18), (10, 10, 19), (20, 10, 25), (30, 20, 28), (50, 20, 0), (70, 20, 5), (90, 20, 11)]
+    let seen: Vec<_> = packets
         .iter()
-        .zip(sizes)
-        .map(|((time, duration, first), size)| (*time, *duration, size as usize, Some(*first)))
+        .map(|p| (p.time, p.duration, p.data.len(), p.data.first().copied()))
         .collect();
+    let expected: Vec<_> = [
+        (0, 10, 18),
+        (10, 10, 19),
+        (20, 10, 25),
+        (30, 20, 28),
+        (50, 20, 0),
+        (70, 20, 5),
+        (90, 20, 11),
+    ]
+    .iter()
+    .zip(sizes)
+    .map(|((time, duration, first), size)| (*time, *duration, size as usize, Some(*first)))
+    .collect();
     assert_eq!(seen, expected);
     for target in 0..110 {
         let expected = packets.iter().rfind(|packet| packet.time <= target as i64);
@@ -205,23 +295,47 @@ fn samples_are_found_through_uneven_tables() {
 
 #[test]
 fn tracks_that_are_not_playable_audio_are_refused_by_name() {
-    let video = MovieBuilder { handler: *b"vide", ..MovieBuilder::fragmented() };
+    let video = MovieBuilder {
+        handler: *b"vide",
+        ..MovieBuilder::fragmented()
+    };
     let error = Scripted::new(video.file()).open().err();
-    assert!(matches!(error, Some(Mp4Error::NoAudio { tracks: 1 })), "{error:?}");
+    assert!(
+        matches!(error, Some(Mp4Error::NoAudio { tracks: 1 })),
+        "{error:?}"
+    );
 
     let schm = full(b"schm", 0, 0, &[u32::from_be_bytes(*b"cbcs"), 0x1_0000]);
     let sinf = bx(b"sinf", &[bx(b"frma", b"mp4a"), schm].concat());
-    let encrypted = MovieBuilder { entry: sound_entry(b"enca", 2, 44_100, &sinf), ..MovieBuilder::fragmented() };
+    let encrypted = MovieBuilder {
+        entry: sound_entry(b"enca", 2, 44_100, &sinf),
+        ..MovieBuilder::fragmented()
+    };
     let error = Scripted::new(encrypted.file()).open().err();
-    assert!(matches!(error, Some(Mp4Error::Encrypted { scheme }) if scheme.to_string() == "cbcs"), "{error:?}");
+    assert!(
+        matches!(error, Some(Mp4Error::Encrypted { scheme }) if scheme.to_string() == "cbcs"),
+        "{error:?}"
+    );
 
     for (channels, rate) in [(0, 44_100), (255, 44_100)] {
-        let odd = MovieBuilder { entry: sound_entry(b".mp3", channels, rate, &[]), ..MovieBuilder::fragmented() };
+        let odd = MovieBuilder {
+            entry: sound_entry(b".mp3", channels, rate, &[]),
+            ..MovieBuilder::fragmented()
+        };
         let error = Scripted::new(odd.file()).open().err();
-        assert!(matches!(error, Some(Mp4Error::Unsupported { .. })), "{error:?}");
+        assert!(
+            matches!(error, Some(Mp4Error::Unsupported { .. })),
+            "{error:?}"
+        );
     }
-    let timeless = MovieBuilder { timescale: 0, ..MovieBuilder::fragmented() };
-    assert!(matches!(Scripted::new(timeless.file()).open().err(), Some(Mp4Error::Malformed { .. })));
+    let timeless = MovieBuilder {
+        timescale: 0,
+        ..MovieBuilder::fragmented()
+    };
+    assert!(matches!(
+        Scripted::new(timeless.file()).open().err(),
+        Some(Mp4Error::Malformed { .. })
+    ));
 }
 
 #[test]
@@ -249,7 +363,10 @@ fn over_a_network_short_gaps_are_read_through() {
     let file = [movie.file(), bx(b"mdat", &vec![0; 700_000])].concat();
     for (remote, jumps) in [(true, 0), (false, 5)] {
         let source = Scripted::new(file.clone());
-        let stream = MediaSourceStream::new(Box::new(source.clone()), MediaSourceStreamOptions::default());
+        let stream = MediaSourceStream::new(
+            Box::new(source.clone()),
+            MediaSourceStreamOptions::default(),
+        );
         let (mut reader, _) = open(stream, Mp4Options { remote }).unwrap();
         assert_eq!(all(&mut reader).len(), 6);
         assert_eq!(source.jumps(), jumps);

@@ -1,0 +1,370 @@
+//! Opening, dropping, closing, cancelling: at any moment, from any thread, in any runtime, many at once.
+
+#![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kithara::net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
+use kithara::{CancellationToken, ErrorKind, ReadState, Resource, ResourceConfig, SeekMode};
+use kithara_tests::fixtures::{fixture, long_mp3, long_wav};
+use kithara_tests::server::{FaultServer, Gate, Script};
+
+/// Far more than anything here takes; reached only by something that hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+fn local(file: &str) -> ResourceConfig {
+    ResourceConfig::from_src(fixture(file).path())
+}
+
+fn client() -> Arc<dyn Net> {
+    let client = HttpClient::new(NetOptions::default()).unwrap();
+    Arc::new(client.with_retry(RetryPolicy::default()))
+}
+
+fn remote(client: &Arc<dyn Net>, url: &str) -> ResourceConfig {
+    ResourceConfig::new(url)
+        .unwrap()
+        .with_client(Arc::clone(client))
+}
+
+fn drain(resource: &mut Resource) -> Result<u64, kithara::Error> {
+    let mut frames = 0;
+    for block in resource.blocks() {
+        frames += block?.frames() as u64;
+    }
+    Ok(frames)
+}
+
+/// The threads of this process by name, without those of tests and servers.
+#[cfg(target_os = "linux")]
+fn library_threads() -> BTreeMap<String, usize> {
+    let mut names = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        if let Ok(name) = std::fs::read_to_string(task.path().join("comm"))
+            && name.starts_with("kithara")
+        {
+            *names.entry(name.trim().to_owned()).or_default() += 1;
+        }
+    }
+    names
+}
+
+#[cfg(target_os = "linux")]
+fn decode_threads() -> usize {
+    library_threads()
+        .iter()
+        .filter(|(name, _)| name.starts_with("kithara-decode"))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+/// Waits for something another thread is about to do.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < HANG, "{what}");
+        thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_opens_leave_nothing_behind() {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let server = FaultServer::start();
+    server.serve("/a.mp3", Script::file(fixture("mp3-mono.mp3").bytes()));
+    let (client, url) = (client(), server.url("/a.mp3"));
+    let cycle = |n: usize| {
+        let config = if n.is_multiple_of(4) {
+            remote(&client, &url)
+        } else {
+            local("wav-s16.wav")
+        };
+        let mut resource = Resource::blocking(config).unwrap();
+        let mut block = [0.0; 512];
+        for _ in 0..n % 3 {
+            resource.read(&mut block).unwrap();
+        }
+        if n.is_multiple_of(5) {
+            resource
+                .seek(Duration::from_millis(100), SeekMode::Fast)
+                .unwrap();
+        }
+    };
+    (0..500).for_each(cycle);
+    eventually("the decode threads end", || decode_threads() == 0);
+    let (threads, files, memory) = (library_threads(), descriptors(), resident());
+    (0..10_000).for_each(cycle);
+    eventually("the decode threads end", || decode_threads() == 0);
+    assert_eq!(library_threads(), threads);
+    eventually("no descriptor is left", || descriptors() <= files + 2);
+    let grown = resident().saturating_sub(memory);
+    assert!(
+        grown < 8 * 1024,
+        "{grown} KiB more after ten thousand opens"
+    );
+}
+
+#[test]
+fn an_open_dropped_at_any_poll_ends_all_it_started() {
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    let bytes = fixture("mp3-cbr.mp3").bytes();
+    server.serve("/held.mp3", Script::file(bytes.clone()).hold_head(&gate));
+    server.serve("/half.mp3", Script::file(bytes).hold_at(2_000, &gate));
+    let client = client();
+    for path in ["/held.mp3", "/half.mp3"] {
+        for polls in 0..20 {
+            let mut opening = pin!(Resource::new(remote(&client, &server.url(path))));
+            let mut context = Context::from_waker(Waker::noop());
+            for _ in 0..polls {
+                assert!(opening.as_mut().poll(&mut context).is_pending());
+                thread::yield_now();
+            }
+        }
+    }
+    server.wait_open_connections(0);
+    #[cfg(target_os = "linux")]
+    eventually("the decode threads end", || decode_threads() == 0);
+}
+
+#[test]
+fn a_cancelled_open_says_so() {
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    server.serve(
+        "/a.mp3",
+        Script::file(fixture("mp3-cbr.mp3").bytes()).hold_head(&gate),
+    );
+    let token = CancellationToken::new();
+    let config = remote(&client(), &server.url("/a.mp3")).with_cancel(token.clone());
+    let opener = thread::spawn(move || Resource::blocking(config).map(|_| ()));
+    gate.wait_held();
+    token.cancel();
+    assert_eq!(
+        opener.join().unwrap().unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
+    server.wait_open_connections(0);
+    let late = local("wav-s16.wav").with_cancel(token);
+    assert_eq!(
+        Resource::blocking(late).unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
+}
+
+#[test]
+fn a_blocked_read_ends_when_the_resource_is_closed_or_cancelled() {
+    let server = FaultServer::start();
+    let client = client();
+    for (kind, cancel) in [(ErrorKind::Closed, false), (ErrorKind::Cancelled, true)] {
+        let gate = Gate::new();
+        let script = Script::file(long_mp3(1).bytes).hold_at(100_000, &gate);
+        server.serve("/a.mp3", script);
+        let token = CancellationToken::new();
+        let config = remote(&client, &server.url("/a.mp3")).with_cancel(token.clone());
+        let mut resource = Resource::blocking(config).unwrap();
+        let control = resource.control();
+        let (told, heard) = mpsc::channel();
+        let reader = thread::spawn(move || {
+            let mut block = [0.0; 4096];
+            let error = loop {
+                if let Err(error) = resource.read(&mut block) {
+                    break error;
+                }
+                told.send(()).unwrap();
+            };
+            (error.kind(), resource.read(&mut block).unwrap_err().kind())
+        });
+        gate.wait_held();
+        // Once nothing more is read, the reader is blocked or about to be.
+        while heard.recv_timeout(Duration::from_millis(100)).is_ok() {}
+        if cancel {
+            token.cancel();
+        } else {
+            control.close();
+        }
+        assert_eq!(
+            reader.join().unwrap(),
+            (kind, kind),
+            "and the same ever after"
+        );
+        assert_eq!(
+            control
+                .seek(Duration::ZERO, SeekMode::Fast)
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Closed
+        );
+    }
+}
+
+#[test]
+fn a_blocking_read_inside_a_current_thread_runtime_does_not_deadlock() {
+    let server = FaultServer::start();
+    server.serve(
+        "/a.mp3",
+        Script::file(fixture("mp3-cbr.mp3").bytes()).throttle(400_000),
+    );
+    let config = remote(&client(), &server.url("/a.mp3"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let frames = runtime.block_on(async {
+        let mut resource = Resource::new(config).await.unwrap();
+        drain(&mut resource).unwrap()
+    });
+    assert_eq!(frames, fixture("mp3-cbr.mp3").frames);
+}
+
+#[test]
+fn a_resource_outlives_the_runtime_that_opened_it() {
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    server.serve(
+        "/a.mp3",
+        Script::file(fixture("mp3-cbr.mp3").bytes()).hold_at(10_000, &gate),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let config = remote(&client(), &server.url("/a.mp3"));
+    let mut resource = runtime.block_on(Resource::new(config)).unwrap();
+    runtime.shutdown_background();
+    gate.open();
+    assert_eq!(drain(&mut resource).unwrap(), fixture("mp3-cbr.mp3").frames);
+}
+
+#[test]
+fn it_opens_and_reads_on_an_executor_that_knows_nothing() {
+    let server = FaultServer::start();
+    server.serve(
+        "/a.mp3",
+        Script::file(fixture("mp3-cbr.mp3").bytes()).throttle(1_000_000),
+    );
+    let config = remote(&client(), &server.url("/a.mp3"));
+    let mut frames = 0;
+    busy(async {
+        let mut resource = Resource::new(config).await.unwrap();
+        let mut block = [0.0; 1000];
+        loop {
+            match resource.read_async(&mut block).await.unwrap() {
+                0 => break,
+                samples => frames += samples as u64 / 2,
+            }
+        }
+    });
+    assert_eq!(frames, fixture("mp3-cbr.mp3").frames);
+}
+
+/// The simplest executor there is.
+fn busy(future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Pending = future.as_mut().poll(&mut context) {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn several_at_once_are_not_disturbed_by_one_that_fails() {
+    let server = FaultServer::start();
+    let (mp3, wav) = (long_mp3(1), long_wav(20));
+    server.serve("/a.mp3", Script::file(mp3.bytes.clone()));
+    server.serve("/a.wav", Script::file(wav.bytes.clone()));
+    server.serve("/broken.mp3", Script::of_status(404));
+    let client = client();
+    for count in [2, 4, 8] {
+        let threads: Vec<_> = (0..count)
+            .map(|n| {
+                let (config, frames) = match n % 4 {
+                    0 => (remote(&client, &server.url("/a.mp3")), Some(mp3.frames)),
+                    1 => (remote(&client, &server.url("/broken.mp3")), None),
+                    2 => (remote(&client, &server.url("/a.wav")), Some(wav.frames)),
+                    _ => (local("flac-16.flac"), Some(fixture("flac-16.flac").frames)),
+                };
+                thread::spawn(move || match (Resource::blocking(config), frames) {
+                    (Ok(mut resource), Some(frames)) => {
+                        assert_eq!(drain(&mut resource).unwrap(), frames)
+                    }
+                    (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Http(404)),
+                    (opened, frames) => panic!("{opened:?} for {frames:?}"),
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            library_threads().get("kithara-io"),
+            Some(&1),
+            "one I/O thread for all"
+        );
+    }
+}
+
+#[test]
+fn dropping_from_another_thread_while_it_is_played_ends_everything() {
+    for n in 0..200_u32 {
+        let mut resource = Resource::blocking(local("flac-16.flac")).unwrap();
+        let player = thread::spawn(move || {
+            let mut block = [0.0; 256];
+            for _ in 0..n % 40 {
+                resource.try_read(&mut block);
+            }
+            resource
+        });
+        drop(player.join().unwrap());
+    }
+    #[cfg(target_os = "linux")]
+    eventually("the decode threads end", || decode_threads() == 0);
+}
+
+#[test]
+fn an_event_listener_that_never_listens_holds_nothing_up() {
+    let config = local("mp3-cbr.mp3");
+    let (_deaf, mut late) = (config.events(), config.events());
+    let mut resource = Resource::blocking(config).unwrap();
+    for n in 0..500 {
+        resource
+            .seek(Duration::from_millis(n), SeekMode::Fast)
+            .unwrap();
+        resource.read(&mut [0.0; 64]).unwrap();
+    }
+    assert!(matches!(
+        late.try_recv(),
+        Err(kithara::TryRecvError::Lagged(_)) | Ok(_)
+    ));
+}
+
+#[test]
+fn the_end_is_told_again_and_again_and_a_seek_starts_over() {
+    let mut resource = Resource::blocking(local("wav-s16.wav")).unwrap();
+    let frames = fixture("wav-s16.wav").frames;
+    assert_eq!(drain(&mut resource).unwrap(), frames);
+    for _ in 0..100 {
+        assert_eq!(resource.read(&mut [0.0; 64]).unwrap(), 0);
+        assert_eq!(resource.try_read(&mut [0.0; 64]).state, ReadState::Ended);
+    }
+    resource.seek(Duration::ZERO, SeekMode::Fast).unwrap();
+    assert_eq!(drain(&mut resource).unwrap(), frames);
+    resource.seek(Duration::MAX, SeekMode::Exact).unwrap();
+    assert_eq!(resource.read(&mut [0.0; 64]).unwrap(), 0);
+}

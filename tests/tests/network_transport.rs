@@ -1,0 +1,679 @@
+//! Connections that cannot be made, die, stall or crawl, heard through [`kithara::Resource`]: the music goes on bit for
+//! bit, or ends after an exact prefix with an error that says why and costs nothing to meet again.
+
+#[path = "support/network.rs"]
+mod network;
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kithara::file::{File, FileConfig, FileEvent, FilePolicy, FileSrc};
+use kithara::net::{NetOptions, Resolver, RetryPolicy, ThroughputFloor, TimeoutPhase, Url};
+use kithara::stream::{Stream, StreamError};
+use kithara::{ErrorKind, ReadState, Resource, ResourceConfig, ResourceEvent, SeekMode};
+use kithara_tests::fixtures::{fixture, long_wav};
+use kithara_tests::server::{FaultServer, Gate, Outcome, Script};
+use network::*;
+
+/// A file that takes several requests, and its samples.
+fn long(seconds: u32) -> (Vec<u8>, Vec<f32>) {
+    let bytes = long_wav(seconds).bytes;
+    let pcm = local(&bytes, "wav");
+    (bytes, pcm)
+}
+
+fn wav(bytes: &[u8]) -> Script {
+    Script::file(bytes.to_vec()).media_type("audio/wav")
+}
+
+/// Says where `media.test` is: the answers in turn, the last one for good. `None` fails.
+struct Names {
+    answers: Mutex<Vec<Option<IpAddr>>>,
+    asked: AtomicUsize,
+}
+
+impl Names {
+    fn new(answers: &[Option<IpAddr>]) -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::new(answers.to_vec()),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    fn say(&self, answer: Option<IpAddr>) {
+        *self.answers.lock().unwrap() = vec![answer];
+    }
+}
+
+#[async_trait]
+impl Resolver for Names {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        assert_eq!(host, "media.test");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.lock().unwrap();
+        let answer = if answers.len() > 1 {
+            answers.remove(0)
+        } else {
+            answers[0]
+        };
+        answer
+            .map(|address| vec![address])
+            .ok_or_else(|| io::Error::other("no such host"))
+    }
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Loopback as well, but the server does not listen on it.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// A title whose every request needs a name to be resolved and a connection to be made.
+fn by_name(server: &FaultServer, names: &Arc<Names>) -> ResourceConfig {
+    let mut options = NetOptions::default();
+    options.resolver = Some(names.clone());
+    let url = format!("http://media.test:{}/a.wav", server.addr().port());
+    config_with(&url, options).with_look_ahead_bytes(LOOK_AHEAD)
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_network_error() {
+    let server = FaultServer::start();
+    let names = Names::new(&[None]);
+    let error = Listener::try_open(by_name(&server, &names))
+        .err()
+        .expect("no host, no title");
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert_eq!(
+        names.asked.load(Ordering::SeqCst),
+        7,
+        "one request and six retries"
+    );
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn what_is_stored_plays_on_when_the_name_stops_resolving_and_a_seek_tries_again() {
+    let (bytes, expected) = long(8);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes).close());
+    let names = Names::new(&[Some(HERE), None]);
+    let mut listener = Listener::open(by_name(&server, &names));
+    let error = listener.fails_after_exact_prefix(&expected, "a lost name");
+    assert_eq!(error.kind(), ErrorKind::Network, "{error:?}");
+    // Everything that came was played: one request's worth, without the 44 bytes of header, in 16-bit samples.
+    assert_eq!(
+        listener.pcm.len() as u64,
+        (server.body_bytes_sent() - 44) / 2
+    );
+    assert_sticky(&mut listener, &server, &error);
+    assert_eq!(names.asked.load(Ordering::SeqCst), 1 + 7);
+
+    names.say(Some(HERE));
+    let at = listener.resource.position();
+    listener
+        .seek(at, SeekMode::Exact)
+        .expect("the name resolves again");
+    listener.play().expect("the rest");
+    assert_same(&listener.pcm, &expected, "after the name came back");
+    assert_eq!(bytes_sent_twice(&server.requests()), 0);
+}
+
+#[test]
+fn a_refused_connection_is_a_network_error_and_in_the_middle_of_a_title_only_a_delay() {
+    let url = format!("http://{}/a.wav", FaultServer::refusing_addr());
+    let error = Listener::try_open(config(&url))
+        .err()
+        .expect("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Network);
+
+    let (bytes, expected) = long(8);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes).close());
+    let names = Names::new(&[
+        Some(HERE),
+        Some(NOBODY),
+        Some(NOBODY),
+        Some(NOBODY),
+        Some(HERE),
+    ]);
+    let events =
+        Listener::open(by_name(&server, &names)).plays_exactly(&expected, "refused thrice");
+    assert_eq!(retries(&events), 3);
+    assert_eq!(bytes_sent_twice(&server.requests()), 0);
+}
+
+#[test]
+fn a_connection_that_is_never_answered_times_out() {
+    // A full backlog drops further SYNs, as a black hole would.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let (_listener, addr) = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        (listener, addr)
+    });
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 64, "the backlog of 0 is endless");
+    }
+    let config = ResourceConfig::new(format!("http://{addr}/a.mp3"))
+        .unwrap()
+        .with_client(client(
+            impatient(Duration::from_millis(100)),
+            RetryPolicy::none(),
+        ));
+    let error = Resource::blocking(config).expect_err("nobody answers");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Timeout(TimeoutPhase::Connect),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_server_without_tls_is_neither_asked_again_nor_asked_in_the_clear() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::<u8>::new()));
+    let ears = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut hello = [0; 1];
+            stream.read_exact(&mut hello).unwrap();
+            ears.lock().unwrap().push(hello[0]);
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+        }
+    });
+    let error = Listener::try_open(config(&format!("https://{addr}/a.mp3")))
+        .err()
+        .expect("no TLS");
+    assert_eq!(error.kind(), ErrorKind::Network);
+    // One handshake (record type 22), and nothing else.
+    assert_eq!(*heard.lock().unwrap(), [22]);
+}
+
+#[test]
+fn a_connection_that_ends_at_any_byte_is_not_heard() {
+    let mp3 = fixture("mp3-mono.mp3");
+    let (bytes, server) = (mp3.bytes(), FaultServer::start());
+    let expected = local(&bytes, "mp3");
+    let whole = Script::file(bytes.clone()).media_type("audio/mpeg");
+    let len = bytes.len() as u64;
+    for k in (0..len).step_by(89).chain([1, 44, len - 1]) {
+        for reset in [false, true] {
+            let path = format!("/{k}-{reset}.mp3");
+            let dies = if reset {
+                whole.clone().reset_after(k)
+            } else {
+                whole.clone().cut_after(k)
+            };
+            server.serve_sequence(&path, [dies, whole.clone()]);
+            let what = format!("died at byte {k}, reset: {reset}");
+            let events = Listener::open(config(&server.url(&path))).plays_exactly(&expected, &what);
+            let requests = server.requests_for(&path);
+            assert_eq!((requests.len(), retries(&events)), (2, 1), "{what}");
+            let from = requests[1].range.expect("a range").0;
+            // A reset may take bytes with it that the server's kernel had sent.
+            assert!(
+                from == k || reset && from < k,
+                "{what}: asked again from {from}"
+            );
+            assert!(
+                requests[1].header("if-range").is_some() || from == 0,
+                "{what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_chunked_body_that_breaks_is_not_heard() {
+    let wav_file = fixture("wav-s16.wav");
+    let (bytes, server) = (wav_file.bytes(), FaultServer::start());
+    let expected = local(&bytes, "wav");
+    let chunked = wav(&bytes).chunked();
+    for (name, broken, from) in [
+        ("no terminator", chunked.clone().cut_after(50_000), 50_000),
+        (
+            "no chunk size",
+            chunked.clone().bad_chunk_after(50_000),
+            50_000,
+        ),
+        (
+            "no terminator, no ranges",
+            chunked.clone().without_ranges().cut_after(50_000),
+            0,
+        ),
+        (
+            "no chunk size, no ranges",
+            chunked.clone().without_ranges().bad_chunk_after(50_000),
+            0,
+        ),
+    ] {
+        let again = if from == 0 {
+            chunked.clone().without_ranges()
+        } else {
+            chunked.clone()
+        };
+        server.serve_sequence("/a.wav", [broken, again]);
+        let before = server.requests().len();
+        let events = Listener::open(config(&server.url("/a.wav"))).plays_exactly(&expected, name);
+        assert_eq!(retries(&events), 1, "{name}");
+        assert_eq!(server.requests().len() - before, 2, "{name}");
+        if from > 0 {
+            assert_eq!(
+                server.requests()[before + 1].range.map(|range| range.0),
+                Some(from),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_body_without_length_that_ends_is_played_and_its_end_called_unproven() {
+    let server = FaultServer::start();
+    let mp3 = fixture("mp3-cbr-notag.mp3").bytes();
+    let endless = |bytes: &[u8]| {
+        Script::file(bytes.to_vec())
+            .without_ranges()
+            .without_length()
+    };
+    server.serve("/a.mp3", endless(&mp3));
+    let events = Listener::open(config(&server.url("/a.mp3")))
+        .plays_exactly(&local(&mp3, "mp3"), "unproven");
+    let unproven = |event: &&FileEvent| matches!(event, FileEvent::EndUnproven { len } if *len == mp3.len() as u64);
+    assert_eq!(file_events(&events).filter(unproven).count(), 1);
+
+    // A WAV says in its header how much more was to come.
+    let bytes = fixture("wav-s16.wav").bytes();
+    let expected = local(&bytes, "wav");
+    server.serve("/a.wav", endless(&bytes).cut_after(50_000));
+    let mut listener = Listener::open(config(&server.url("/a.wav")));
+    let error = listener.fails_after_exact_prefix(&expected, "cut");
+    assert_eq!(error.kind(), ErrorKind::Truncated, "{error:?}");
+    assert_eq!(
+        listener.pcm.len(),
+        (50_000 - 44) / 4 * 2,
+        "every whole frame before the cut"
+    );
+    assert_sticky(&mut listener, &server, &error);
+}
+
+#[test]
+fn a_body_that_stalls_is_asked_for_again_from_where_it_stopped() {
+    let bytes = fixture("wav-s16.wav").bytes();
+    let expected = local(&bytes, "wav");
+    let server = FaultServer::start();
+    server.serve_sequence("/a.wav", [wav(&bytes).stall_at(30_000), wav(&bytes)]);
+    let config = config_with(&server.url("/a.wav"), impatient(Duration::from_millis(200)));
+    let events = Listener::open(config).plays_exactly(&expected, "stalled");
+    assert_eq!(retries(&events), 1);
+    let requests = server.requests();
+    assert_eq!(requests[1].range.map(|range| range.0), Some(30_000));
+    server.wait_until("the stalled connection closing", |log| {
+        log[0].outcome == Outcome::ClientGone
+    });
+}
+
+#[test]
+fn a_server_that_stalls_for_ever_is_a_timeout_that_says_which() {
+    let bytes = fixture("wav-s16.wav").bytes();
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    let options = || impatient(Duration::from_millis(60));
+    server.serve("/head.wav", wav(&bytes).hold_head(&gate));
+    let error = Listener::try_open(config_with(&server.url("/head.wav"), options()))
+        .err()
+        .expect("no answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::FirstByte));
+
+    server.serve_sequence(
+        "/body.wav",
+        [wav(&bytes).stall_after(30_000), wav(&bytes).stall_after(0)],
+    );
+    let mut listener = Listener::open(config_with(&server.url("/body.wav"), options()));
+    let error = listener.fails_after_exact_prefix(&local(&bytes, "wav"), "stalled");
+    assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Stall));
+    assert_eq!(listener.pcm.len(), (30_000 - 44) / 4 * 2);
+    assert_sticky(&mut listener, &server, &error);
+    assert!(server.requests_for("/body.wav").len() <= 7);
+}
+
+#[test]
+fn a_listener_who_does_not_read_lets_no_clock_run() {
+    // Longer than what the kernel may hold for a reader that looks away.
+    let (bytes, expected) = long(90);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes).without_ranges());
+    server.serve("/stalls.wav", wav(&bytes).stall_after(64));
+    let limit = Duration::from_millis(60);
+    let patient = ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .with_client(client(impatient(limit), RetryPolicy::none()))
+        .with_look_ahead_bytes(LOOK_AHEAD);
+    let listener = Listener::open(patient);
+    // The same limit runs out for somebody else, five times over.
+    for _ in 0..5 {
+        let config = ResourceConfig::new(server.url("/stalls.wav"))
+            .unwrap()
+            .with_client(client(impatient(limit), RetryPolicy::none()));
+        let error = Resource::blocking(config).expect_err("it stalls");
+        assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Stall));
+    }
+    let paused = &server.requests_for("/a.wav")[0];
+    assert_eq!(
+        paused.outcome,
+        Outcome::Running,
+        "the response is held, not dropped"
+    );
+    assert!(
+        paused.sent_body < bytes.len() as u64,
+        "nothing was held back"
+    );
+    let events = listener.plays_exactly(&expected, "after a long pause");
+    assert_eq!(
+        (retries(&events), server.requests_for("/a.wav").len()),
+        (0, 1)
+    );
+}
+
+#[test]
+fn a_trickle_is_waited_for_unless_it_falls_below_the_floor() {
+    let bytes = fixture("mp3-mono.mp3").bytes();
+    let expected = local(&bytes, "mp3");
+    let server = FaultServer::start();
+    server.serve(
+        "/a.mp3",
+        Script::file(bytes)
+            .media_type("audio/mpeg")
+            .throttle(20_000),
+    );
+    Listener::open(config(&server.url("/a.mp3"))).plays_exactly(&expected, "a trickle");
+
+    let mut options = NetOptions::default();
+    options.timeouts.throughput = Some(ThroughputFloor {
+        bytes: 1_000_000,
+        window: Duration::from_millis(30),
+    });
+    let floored = ResourceConfig::new(server.url("/a.mp3"))
+        .unwrap()
+        .with_client(client(options, RetryPolicy::none()));
+    let error = match Listener::try_open(floored) {
+        Ok(mut listener) => listener.fails_after_exact_prefix(&expected, "below the floor"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Throughput));
+}
+
+#[test]
+fn a_reader_that_must_not_wait_hears_that_it_is_buffering_and_then_the_same_samples() {
+    let (bytes, expected) = long(8);
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    server.serve("/a.wav", wav(&bytes).hold_at(400_000, &gate));
+    let mut listener =
+        Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
+    gate.wait_held();
+    let mut buf = [0.0; 4096];
+    loop {
+        let outcome = listener.resource.try_read(&mut buf);
+        listener.pcm.extend_from_slice(&buf[..outcome.frames * 2]);
+        assert!(
+            buf[outcome.frames * 2..]
+                .iter()
+                .all(|sample| *sample == 0.0),
+            "not silence"
+        );
+        if outcome.state == ReadState::Buffering
+            && listener.pcm.len() as u64 >= (400_000 - 8192) / 2
+        {
+            break;
+        }
+        assert!(matches!(
+            outcome.state,
+            ReadState::Playing | ReadState::Buffering
+        ));
+    }
+    gate.open();
+    let events = {
+        listener.play().expect("the rest");
+        assert_same(&listener.pcm, &expected, "after buffering");
+        listener.events()
+    };
+    let told = |event: &ResourceEvent| {
+        matches!(
+            event,
+            ResourceEvent::Audio(kithara::audio::AudioEvent::Buffering)
+        )
+    };
+    assert!(events.iter().any(told), "{events:?}");
+}
+
+#[test]
+fn a_pooled_connection_that_dies_under_a_request_costs_no_retry() {
+    let (bytes, expected) = long(8);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes).dies_when_reused());
+    let config = ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .with_client(client(NetOptions::default(), RetryPolicy::none()))
+        .with_look_ahead_bytes(LOOK_AHEAD);
+    let events = Listener::open(config).plays_exactly(&expected, "dead pooled connections");
+    assert_eq!(retries(&events), 0);
+    let requests = server.requests();
+    let dropped = requests
+        .iter()
+        .filter(|request| request.outcome == Outcome::Dropped)
+        .count();
+    assert!(
+        dropped >= 3,
+        "{dropped} of {} requests were dropped",
+        requests.len()
+    );
+    assert_eq!(bytes_sent_twice(&requests), 0);
+}
+
+#[test]
+fn a_link_that_comes_and_goes_is_not_heard() {
+    let (bytes, expected) = long(8);
+    let server = FaultServer::start();
+    let good = wav(&bytes);
+    let weather = [
+        good.clone().cut_after(70_000),
+        Script::of_status(503),
+        good.clone().reset_after(60_000),
+        good.clone().stall_after(50_000),
+        good.clone().cut_after(0),
+        Script::of_status(502),
+        good.clone().shorter_ranges(20_000),
+        good.clone().cut_after(100_000),
+        good.clone().stall_after(1),
+        good.clone().reset_after(0),
+    ];
+    let days = weather.iter().cycle().take(60).cloned().chain([good]);
+    server.serve_sequence("/a.wav", days);
+    let config = config_with(&server.url("/a.wav"), impatient(Duration::from_millis(150)));
+    Listener::open(config.with_look_ahead_bytes(LOOK_AHEAD))
+        .plays_exactly(&expected, "a flapping link");
+    assert!(server.requests().len() > 20);
+}
+
+#[test]
+fn the_answer_to_an_abandoned_request_goes_nowhere() {
+    let bytes: Vec<u8> = long_wav(8).bytes;
+    let server = FaultServer::start();
+    let late = Gate::new();
+    server.serve("/a.wav", wav(&bytes).hold_at(1_000_000, &late));
+    let url = Url::parse(&server.url("/a.wav")).unwrap();
+    let tap = Tap::default();
+    let net = tap.on(client(NetOptions::default(), quick()));
+    let mut policy = FilePolicy::default();
+    policy.look_ahead_bytes = LOOK_AHEAD;
+    let config = FileConfig::new(FileSrc::Remote(url, net)).with_policy(policy);
+    let mut stream = Stream::<File>::open(config).unwrap();
+    let interrupt = stream.interrupt();
+
+    // Somebody waits for bytes whose answer is late, and changes their mind.
+    let mut byte = [0; 1];
+    stream.seek(SeekFrom::Start(1_000_000)).unwrap();
+    let error = std::thread::scope(|scope| {
+        let read = scope.spawn(|| stream.read(&mut byte).expect_err("interrupted"));
+        late.wait_held();
+        interrupt.raise();
+        read.join().unwrap()
+    });
+    assert!(matches!(
+        StreamError::from_io(&error),
+        Some(StreamError::Interrupted)
+    ));
+    interrupt.clear();
+    stream.seek(SeekFrom::Start(600_000)).unwrap();
+    stream.read_exact(&mut byte).unwrap();
+    assert_eq!(byte[0], bytes[600_000]);
+    server.wait_until("the late request being dropped", |log| {
+        log.iter().any(|request| {
+            request.range.is_some_and(|range| range.0 == 1_000_000)
+                && request.outcome == Outcome::ClientGone
+        })
+    });
+    late.open();
+    let mut all = Vec::new();
+    stream.seek(SeekFrom::Start(0)).unwrap();
+    stream.read_to_end(&mut all).unwrap();
+    assert!(all == bytes, "the bytes differ");
+    tap.assert_no_byte_twice();
+    // Three responses were left: the first, the late one, and the one after it.
+    assert!(bytes_sent_twice(&server.requests()) <= 3 * 512 * KIB);
+}
+
+#[test]
+fn a_proxy_in_trouble_is_waited_for_and_then_named() {
+    let (bytes, expected) = long(4);
+    for status in [407, 502, 504] {
+        let server = FaultServer::start();
+        let ill = Script::of_status(status);
+        let scripts = [wav(&bytes), ill.clone(), ill.clone(), wav(&bytes)];
+        server.serve_sequence("/a.wav", scripts);
+        let config = config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD);
+        let events = Listener::open(config).plays_exactly(&expected, "two bad answers");
+        assert_eq!(retries(&events), 2, "{status}");
+
+        server.serve("/b.wav", ill);
+        let error = Listener::try_open(network::config(&server.url("/b.wav")))
+            .err()
+            .expect("no title");
+        assert_eq!(error.kind(), ErrorKind::Http(status));
+        assert_eq!(server.requests_for("/b.wav").len(), 7);
+    }
+}
+
+#[test]
+fn a_retry_after_is_honoured_if_it_is_sensible_and_can_be_cancelled() {
+    let bytes = fixture("wav-s16.wav").bytes();
+    let expected = local(&bytes, "wav");
+    let server = FaultServer::start();
+    for status in [429, 503] {
+        for nonsense in [
+            "0",
+            "-1",
+            "Wed, 21 Oct 2015 07:28:00 GMT",
+            "315360000",
+            "soon",
+        ] {
+            server.serve_sequence(
+                "/a.wav",
+                [Script::of_status(status).retry_after(nonsense), wav(&bytes)],
+            );
+            let events =
+                Listener::open(config(&server.url("/a.wav"))).plays_exactly(&expected, nonsense);
+            let delays = file_events(&events).filter_map(|event| match event {
+                FileEvent::Retrying { delay, .. } => Some(*delay),
+                _ => None,
+            });
+            let delays: Vec<_> = delays.collect();
+            assert!(
+                delays.len() == 1 && delays[0] <= quick().max,
+                "{nonsense}: {delays:?}"
+            );
+        }
+    }
+    server.serve("/busy.wav", Script::of_status(503).retry_after("30"));
+    let cancel = kithara::CancellationToken::new();
+    let config = config(&server.url("/busy.wav")).with_cancel(cancel.clone());
+    let mut events = config.events();
+    let opening = std::thread::spawn(move || Resource::blocking(config).map(drop));
+    let delay = loop {
+        if let ResourceEvent::File(FileEvent::Retrying { delay, .. }) =
+            events.recv_blocking().unwrap()
+        {
+            break delay;
+        }
+    };
+    assert!(
+        (Duration::from_secs(30)..=Duration::from_secs(40)).contains(&delay),
+        "{delay:?}"
+    );
+    cancel.cancel();
+    let error = opening.join().unwrap().expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(server.requests_for("/busy.wav").len(), 1);
+}
+
+#[test]
+fn a_permanent_failure_takes_seven_requests_and_no_more() {
+    let (bytes, expected) = long(4);
+    let server = FaultServer::start();
+    server.serve_sequence("/a.wav", [wav(&bytes), Script::of_status(500)]);
+    let mut listener =
+        Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
+    let error = listener.fails_after_exact_prefix(&expected, "500 for ever");
+    assert_eq!(error.kind(), ErrorKind::Http(500));
+    assert_eq!(server.requests().len(), 1 + 7);
+    assert_eq!(listener.pcm.len() as u64, (LOOK_AHEAD - 44) / 2);
+    assert_sticky(&mut listener, &server, &error);
+    let failed = |event: &&FileEvent| matches!(event, FileEvent::DownloadFailed { .. });
+    assert_eq!(file_events(&listener.events()).filter(failed).count(), 1);
+
+    // What is stored can be gone back to, and a jump ahead asks again.
+    listener
+        .seek(Duration::ZERO, SeekMode::Exact)
+        .expect("it is stored");
+    let mut again = std::mem::take(&mut listener.pcm);
+    listener.read_samples(1000).expect("it is stored");
+    again.truncate(1000);
+    assert_same(&listener.pcm, &again, "gone back");
+    server.serve("/a.wav", wav(&bytes));
+    let (frame, exact) = listener
+        .seek(Duration::from_secs(3), SeekMode::Exact)
+        .expect("it is well again");
+    assert_eq!((frame, exact), (3 * 44_100, true));
+    listener.pcm.clear();
+    listener.play().expect("the rest");
+    assert_same(&listener.pcm, &expected[3 * 44_100 * 2..], "after the seek");
+}
+
+#[test]
+fn a_resource_survives_the_loss_of_its_server_after_everything_came() {
+    let bytes = fixture("wav-s16.wav").bytes();
+    let expected = local(&bytes, "wav");
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes));
+    let listener = Listener::open(config(&server.url("/a.wav")));
+    server.wait_until("the whole file", |log| log[0].outcome == Outcome::Complete);
+    let addr: SocketAddr = server.addr();
+    drop(server);
+    assert!(TcpStream::connect(addr).is_err());
+    listener.plays_exactly(&expected, "a server that is gone");
+}

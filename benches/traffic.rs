@@ -1,1 +1,158 @@
-fn main() {}
+//! Requests and bytes: before the first frame, for a whole file, and for a seek.
+
+use std::process::ExitCode;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+
+use kithara::audio::AudioEvent;
+use kithara::{ErrorKind, RecvError, Resource, ResourceConfig, ResourceEvent, SeekMode};
+use kithara_benches::{AnyError, Bounds};
+use kithara_tests::fixtures::{self, Fixture};
+use kithara_tests::server::{FaultServer, LoggedRequest, Outcome, Script};
+
+/// A slow link, so that what was sent when the first frame came is about what it took.
+const SLOW: u64 = 40_000;
+/// Fast enough to seek in without much being under way, slow enough to count.
+const MEDIUM: u64 = 1_000_000;
+
+fn main() -> ExitCode {
+    let mut bounds = Bounds::new("traffic: requests and bytes");
+    let outcome = first_frames(&mut bounds).and_then(|()| seeks(&mut bounds));
+    bounds.verdict(outcome)
+}
+
+/// What one fixture took.
+struct Taken {
+    requests: usize,
+    bytes: u64,
+}
+
+impl Taken {
+    fn of(requests: &[LoggedRequest]) -> Self {
+        Self {
+            requests: requests.len(),
+            bytes: requests.iter().map(|request| request.sent_body).sum(),
+        }
+    }
+}
+
+/// Requests before the first frame: one, unless something has to be jumped over or looked up first.
+fn bound(fixture: &Fixture) -> f64 {
+    match fixture.file.as_str() {
+        // A picture lies before the music, and another request is cheaper than the picture.
+        "mp3-tags.mp3" | "flac-picture.flac" => 2.0,
+        // The index lies behind the media.
+        "m4a-aac-last.m4a" | "m4a-alac-last.m4a" => 2.0,
+        // So does the table of packets, farther than is worth reading through; then back to the front.
+        "caf-alac.caf" => 3.0,
+        _ => 1.0,
+    }
+}
+
+/// Every fixture at once, each on a slow link of its own.
+fn first_frames(bounds: &mut Bounds) -> Result<(), AnyError> {
+    let server = FaultServer::start();
+    let server = &server;
+    let measured: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = fixtures::playable()
+            .map(|fixture| (fixture, scope.spawn(move || one_fixture(server, fixture))))
+            .collect();
+        let join = |(fixture, thread): (_, ScopedJoinHandle<'_, _>)| (fixture, thread.join());
+        running.into_iter().map(join).collect()
+    });
+    println!("{:<20} {:>12} {:>21} {:>21}", "", "of", "first frame", "all");
+    for (fixture, taken) in measured {
+        let Some((first, all)) = taken.map_err(|_| format!("{}: a panic", fixture.file))?? else {
+            println!("{:<20} not supported", fixture.file);
+            continue;
+        };
+        println!(
+            "{:<20} {:>8} B {:>6} req {:>8} B {:>6} req {:>8} B",
+            fixture.file,
+            fixture.bytes().len(),
+            first.requests,
+            first.bytes,
+            all.requests,
+            all.bytes,
+        );
+        if first.requests as f64 > bound(fixture) {
+            let what = format!("{} before its first frame", fixture.file);
+            bounds.at_most(&what, first.requests as f64, bound(fixture), "requests");
+        }
+    }
+    Ok(())
+}
+
+/// What a fixture took for its first frame over a slow link, and in all over a fast one; `None` if it is refused.
+fn one_fixture(server: &FaultServer, fixture: &Fixture) -> Result<Option<(Taken, Taken)>, AnyError> {
+    let script = || Script::file(fixture.bytes()).media_type(fixture.media_type());
+    let (slow, fast) = (format!("/slow/{}", fixture.file), format!("/fast/{}", fixture.file));
+    server.serve(&slow, script().throttle(SLOW));
+    let told = |error: kithara::Error| format!("{}: {error}", fixture.file);
+    let resource = match Resource::blocking(ResourceConfig::new(server.url(&slow))?) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+        opened => opened.map_err(told)?,
+    };
+    let first = Taken::of(&server.requests_for(&slow));
+    drop(resource);
+    server.serve(&fast, script());
+    let mut resource = Resource::blocking(ResourceConfig::new(server.url(&fast))?).map_err(told)?;
+    let mut block = vec![0.0; 8192];
+    while resource.read(&mut block).map_err(told)? > 0 {}
+    Ok(Some((first, Taken::of(&server.requests_for(&fast)))))
+}
+
+/// One seek to the middle of a file that is too long to be fetched already.
+fn seeks(bounds: &mut Bounds) -> Result<(), AnyError> {
+    let cases = [
+        ("a fast seek in WAV", "wav", fixtures::long_wav(120), 1.0),
+        ("a fast seek in MP3 of a constant rate", "mp3", fixtures::long_mp3(20), 1.0),
+        ("a fast seek in FLAC without a seek table", "flac", fixtures::long_flac(120), 5.0),
+    ];
+    for (what, extension, made, bound) in cases {
+        let middle = Duration::from_secs(made.frames / u64::from(made.sample_rate) / 2);
+        let path = format!("/seek.{extension}");
+        let server = FaultServer::start();
+        server.serve(&path, Script::file(made.bytes).throttle(MEDIUM));
+        let requests = one_seek(&server, &path, middle)?;
+        let taken = Taken::of(&requests);
+        let starts: Vec<u64> = requests.iter().filter_map(|one| Some(one.range?.0)).collect();
+        let unit = format!("requests, {} bytes, from {starts:?}", taken.bytes);
+        bounds.at_most(what, taken.requests as f64, bound, &unit);
+    }
+    Ok(())
+}
+
+fn one_seek(server: &FaultServer, path: &str, to: Duration) -> Result<Vec<LoggedRequest>, AnyError> {
+    let config = ResourceConfig::new(server.url(path))?.with_look_ahead_bytes(256 * 1024);
+    let mut resource = Resource::blocking(config)?;
+    let mut block = vec![0.0; 1024];
+    resource.read(&mut block)?;
+    let before = quiet(server, path);
+    let mut events = resource.events();
+    resource.seek(to, SeekMode::Fast)?;
+    resource.read(&mut block)?;
+    let requests = server.requests_for(path);
+    loop {
+        match events.recv_blocking() {
+            Ok(ResourceEvent::Audio(AudioEvent::SeekDone { .. })) => break,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Err("the seek was not done".into()),
+        }
+    }
+    Ok(requests[before..].to_vec())
+}
+
+/// Waits until the look-ahead is full: no transfer runs, and none begins for a while. The requests until then.
+fn quiet(server: &FaultServer, path: &str) -> usize {
+    loop {
+        server.wait_until("the look-ahead", |requests| {
+            requests.iter().all(|request| request.outcome != Outcome::Running)
+        });
+        let before = server.requests_for(path).len();
+        std::thread::sleep(Duration::from_millis(300));
+        if server.requests_for(path).len() == before {
+            return before;
+        }
+    }
+}

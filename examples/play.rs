@@ -65,9 +65,9 @@ fn listen(
             KeyCode::Char(' ') => {
                 paused = !paused;
                 if paused {
-                    control.pause()
+                    control.pause();
                 } else {
-                    control.resume()
+                    control.resume();
                 }
             }
             KeyCode::Right => drop(control.seek(position + STEP, SeekMode::Fast)?),

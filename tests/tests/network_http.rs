@@ -30,6 +30,7 @@ struct Case {
     name: &'static str,
     answer: Script,
     kind: ErrorKind,
+    then: ErrorKind,
     /// Requests for which the wrong answer is taken.
     requests: usize,
 }
@@ -39,6 +40,7 @@ fn case(name: &'static str, answer: Script, kind: ErrorKind, requests: usize) ->
         name,
         answer,
         kind,
+        then: kind,
         requests,
     }
 }
@@ -49,6 +51,7 @@ fn refused(bytes: &[u8], expected: &[f32], cases: &[Case]) {
         name,
         answer,
         kind,
+        then,
         requests,
     } in cases
     {
@@ -63,7 +66,7 @@ fn refused(bytes: &[u8], expected: &[f32], cases: &[Case]) {
         server.serve_sequence("/then.wav", [wav(bytes), answer.clone()]);
         let mut listener = Listener::open(config("/then.wav"));
         let error = listener.fails_after_exact_prefix(expected, name);
-        assert_eq!(error.kind(), *kind, "{name} then: {error:?}");
+        assert_eq!(error.kind(), *then, "{name} then: {error:?}");
         assert_eq!(
             server.requests_for("/then.wav").len(),
             1 + requests,
@@ -143,7 +146,11 @@ fn an_answer_that_is_no_media_is_refused() {
                 kind,
                 1,
             ),
-            case("a portal that lies", html.media_type("audio/wav"), kind, 1),
+            // In the middle of a title its length gives it away before its content does.
+        Case {
+            then: ErrorKind::ContentChanged,
+            ..case("a portal that lies", html.media_type("audio/wav"), kind, 1)
+        },
             case(
                 "gzip",
                 wav(&bytes).header("Content-Encoding", "gzip"),
@@ -302,10 +309,11 @@ fn a_server_that_does_not_know_its_length_ends_by_416() {
 
 #[test]
 fn a_length_that_lies_is_an_error_or_harmless_but_never_the_next_answer() {
-    let bytes = fixture("wav-s16.wav").bytes();
-    let expected = local(&bytes, "wav");
+    // Nothing in it says where it ends, so that the transport must.
+    let bytes = fixture("mp3-cbr-notag.mp3").bytes();
+    let expected = local(&bytes, "mp3");
     let len = bytes.len();
-    let whole = || wav(&bytes).without_ranges();
+    let whole = || Script::file(bytes.clone()).media_type("audio/mpeg").without_ranges();
     let next = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".to_vec();
     let network = ErrorKind::Network;
     for (name, answer, kind) in [
@@ -332,7 +340,12 @@ fn a_length_that_lies_is_an_error_or_harmless_but_never_the_next_answer() {
         server.serve("/a.wav", answer);
         let outcome = Listener::try_open(config(&server.url("/a.wav")));
         match (outcome, kind) {
-            (Ok(listener), None) => drop(listener.plays_exactly(&expected, name)),
+            (Ok(mut listener), None) => {
+                listener.play().unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                let said = if name == "too small" { listener.pcm.len() } else { expected.len() };
+                assert_same(&listener.pcm, &expected[..said], name);
+                assert!(said > expected.len() * 9 / 10, "{name}: {said} of {}", expected.len());
+            }
             (Ok(mut listener), Some(kind)) => {
                 let error = listener.fails_after_exact_prefix(&expected, name);
                 assert_eq!(error.kind(), kind, "{name}: {error:?}");
@@ -462,7 +475,6 @@ fn a_film_whose_index_is_last_takes_three_requests_or_a_buffer() {
     }
 }
 
-/// A WAV tail cut by a server that states the shorter length.
 #[test]
 fn a_file_that_is_shorter_than_its_header_says_is_truncated_and_not_over() {
     for (name, keep) in [
@@ -523,7 +535,9 @@ fn a_token_that_expires_is_refreshed_once_or_the_title_has_expired() {
                 Listener::open(config_with(&url, options).with_look_ahead_bytes(LOOK_AHEAD));
             if token.is_some() {
                 listener.plays_exactly(&expected, "a new token");
-                assert_eq!(bytes_sent_twice(&server.requests()), 0);
+                let mut answered = server.requests();
+                answered.retain(|request| request.sent_body > 100);
+                assert_eq!(bytes_sent_twice(&answered), 0);
             } else {
                 let error = listener.fails_after_exact_prefix(&expected, "no new token");
                 assert_eq!(error.kind(), ErrorKind::Expired, "{error:?}");

@@ -32,7 +32,7 @@
 //! # wav.extend([0; 16]);
 //! let options = DecoderOptions {
 //!     codec: CodecSelector::Auto,
-//!     pool: pcm_pool(),
+//!     pool: pcm_pool().clone(),
 //!     guard: Guard::default(),
 //! };
 //! let bytes = Box::new(std::io::Cursor::new(wav));
@@ -57,7 +57,7 @@ mod fault;
 mod guard;
 mod input;
 mod limits;
-pub mod mp4;
+mod mp4;
 mod opening;
 mod pcm;
 mod pipeline;

@@ -159,7 +159,8 @@ impl Watched {
             self.last = processor;
             return (true, false);
         };
-        // A thread that waits for bytes needs no eye on it: when they come, it says so.
+        // Only a thread that waits for bytes needs no eye on it: when they come, it says so. One that got no processor
+        // time on a loaded machine says nothing.
         let (worked, stuck) = match (first, processor) {
             (Some(first), Some(now)) => {
                 let worked = self.last.replace(now).is_some_and(|last| now > last + IDLE);
@@ -168,7 +169,8 @@ impl Watched {
             // No processor time to be had: a whole tick without a read is as good.
             _ => (!waited, !waited),
         };
-        (moved || worked, stuck)
+        let waiting = reads % 2 == 1;
+        (moved || worked || !waiting, stuck)
     }
 }
 

@@ -125,7 +125,7 @@ fn what_is_not_audio_is_called_what_it_is() {
     for (bytes, name) in cases {
         match error(open(bytes.to_vec(), "page")) {
             DecodeError::WrongContent { what, .. } => {
-                assert!(what.contains(name), "{what} instead of {name}")
+                assert!(what.contains(name), "{what} instead of {name}");
             }
             other => panic!("{name}: {other:?}"),
         }

@@ -21,7 +21,7 @@ pub(crate) struct ConnectWatch(Arc<Mutex<Connecting>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Connecting {
-    /// No connection was asked for: if the request went out, then on one from the pool.
+    /// No connection was asked for, or another was sooner: if the request went out, then on one from the pool.
     #[default]
     NotNeeded,
     /// Being made, under the connect limit.
@@ -79,7 +79,13 @@ where
         let connecting = self.0.call(request);
         Box::pin(async move {
             let connected = connecting.await;
-            watch.set(Connecting::Done(Instant::now()));
+            // A request that was given a pooled connection meanwhile leaves the one in the making to a task of the
+            // client, where no watch is in scope.
+            let is_for_it = WATCH.try_with(|scoped| Arc::ptr_eq(&scoped.0, &watch.0)) == Ok(true);
+            watch.set(match is_for_it {
+                true => Connecting::Done(Instant::now()),
+                false => Connecting::NotNeeded,
+            });
             connected
         })
     }

@@ -112,7 +112,9 @@ async fn exchange(
         match timeout_at(deadline, sending.as_mut()).await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => {
-                let reused = watch.state() == Connecting::NotNeeded;
+                // A request may ask for a connection and then be given one that another body has just returned: what
+                // is still being made cannot be what was lost.
+                let reused = !matches!(watch.state(), Connecting::Done(_));
                 return Err(match reused && classify::is_lost_connection(&error) {
                     true => Failure::Lost,
                     false => Failure::Failed(error),

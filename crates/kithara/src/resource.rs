@@ -256,7 +256,7 @@ fn start(config: ResourceConfig) -> Result<Start, Error> {
         audio = audio.with_pool(pool.clone());
     }
     let (events, cancel) = (config.events.clone(), config.cancel.clone());
-    let opening = span.in_scope(|| open(config, sink, audio))?;
+    let opening = span.in_scope(|| open(config, &sink, audio))?;
     Ok(Start {
         opening,
         traffic,
@@ -269,7 +269,7 @@ fn start(config: ResourceConfig) -> Result<Start, Error> {
 #[cfg(feature = "file")]
 fn open(
     config: ResourceConfig,
-    sink: EventSink<ResourceEvent>,
+    sink: &EventSink<ResourceEvent>,
     audio: AudioConfig,
 ) -> Result<Opening, Error> {
     use kithara_file::{File, FileConfig, FilePolicy, FileSrc};
@@ -301,7 +301,7 @@ fn open(
 #[cfg(not(feature = "file"))]
 fn open(
     config: ResourceConfig,
-    _sink: EventSink<ResourceEvent>,
+    _sink: &EventSink<ResourceEvent>,
     _audio: AudioConfig,
 ) -> Result<Opening, Error> {
     Err(no_hls(&config))

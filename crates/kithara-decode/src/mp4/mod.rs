@@ -37,7 +37,6 @@ use symphonia::core::formats::FormatReader;
 use symphonia::core::io::MediaSourceStream;
 
 pub use boxes::FourCode;
-pub use descriptor::AacConfig;
 pub use error::Mp4Error;
 pub use movie::Edit;
 
@@ -61,13 +60,13 @@ pub struct Mp4Options {
 
 /// What is known of an MP4 before the first packet.
 #[derive(Clone, Debug)]
+#[expect(
+    dead_code,
+    reason = "edits and gapless comments are for the trim ledger to come"
+)]
 pub struct Mp4Facts {
     /// The samples are in fragments.
     pub fragmented: bool,
-    /// Offset of the movie box.
-    pub movie_offset: u64,
-    /// All tracks, of whatever kind.
-    pub tracks: u32,
     /// The id of the audio track: the first whose codec has a name here, else the first.
     pub track_id: u32,
     /// The codec, by profile as far as the configuration signals it: HE-AAC that is signalled only inside the packets
@@ -75,8 +74,6 @@ pub struct Mp4Facts {
     pub codec: Option<AudioCodec>,
     /// The code of the sample entry, for naming a codec that has no name in [`AudioCodec`]: `ac-3`, `ec-3`, `dtsc`.
     pub code: FourCode,
-    /// The configuration of an AAC track.
-    pub aac: Option<AacConfig>,
     /// Frames per second, at the output of the decoder.
     pub sample_rate: u32,
     /// Channels, at the output of the decoder.
@@ -108,7 +105,7 @@ pub fn open<'s>(
     let moov = find_movie(&mut stream)?;
     let movie = read_movie(&mut stream, &moov)?;
     let fragmented = movie.extends || movie.audio.table.count() == 0;
-    let mut facts = facts(&movie, &moov, fragmented)?;
+    let mut facts = facts(&movie, fragmented)?;
     if fragmented {
         let reader = FragmentReader::new(stream, movie, moov.end)?;
         facts.duration = reader.duration();
@@ -149,7 +146,7 @@ fn find_movie(stream: &mut Stream<'_>) -> Result<BoxHeader, Mp4Error> {
     })
 }
 
-fn facts(movie: &Movie, moov: &BoxHeader, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
+fn facts(movie: &Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
     let track = &movie.audio;
     let description = if fragmented {
         movie.defaults.description
@@ -166,12 +163,9 @@ fn facts(movie: &Movie, moov: &BoxHeader, fragmented: bool) -> Result<Mp4Facts, 
         .map_or(0, |channels| channels.count());
     Ok(Mp4Facts {
         fragmented,
-        movie_offset: moov.start,
-        tracks: movie.tracks,
         track_id: track.id,
         codec: entry.codec,
         code: entry.code,
-        aac: entry.aac,
         sample_rate: entry.params.sample_rate.unwrap_or(track.timescale),
         channels: u16::try_from(channels).unwrap_or(u16::MAX),
         timescale: track.timescale,

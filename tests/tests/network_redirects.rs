@@ -1,0 +1,211 @@
+//! Where a redirect may lead, what goes along with it, and what is never printed.
+
+#[path = "support/network.rs"]
+mod network;
+
+use std::error::Error as _;
+
+use kithara::net::{Headers, NetOptions, Origin, Url};
+use kithara::{ErrorKind, ResourceConfig, ResourceEvent};
+use kithara_tests::fixtures::{fixture, long_wav};
+use kithara_tests::server::{FaultServer, Script};
+use network::*;
+
+const CANARY: &str = "canary-7f3a";
+
+#[test]
+fn a_redirect_is_followed_five_times_and_no_further() {
+    let bytes = fixture("wav-s16.wav").bytes();
+    let expected = local(&bytes, "wav");
+    let server = FaultServer::start();
+    for hop in 1..=6 {
+        server.serve(&format!("/{hop}"), Script::redirect(302, &format!("/{}", hop - 1)));
+    }
+    server.serve("/0", Script::file(bytes).media_type("audio/wav"));
+    Listener::open(config(&server.url("/5"))).plays_exactly(&expected, "five hops");
+    assert_eq!(server.requests().len(), 6);
+
+    let before = server.requests().len();
+    let error = Listener::try_open(config(&server.url("/6"))).err().expect("six hops");
+    assert_eq!(error.kind(), ErrorKind::Policy, "{error:?}");
+    assert_eq!(server.requests().len() - before, 6);
+
+    server.serve("/loop", Script::redirect(307, "/loop"));
+    let error = Listener::try_open(config(&server.url("/loop"))).err().expect("a loop");
+    assert_eq!(error.kind(), ErrorKind::Policy);
+    assert_eq!(server.requests_for("/loop").len(), 6);
+}
+
+#[test]
+fn a_redirect_to_anything_but_http_is_refused_and_no_file_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let canary = folder.path().join("canary.wav");
+    std::fs::write(&canary, fixture("wav-s16.wav").bytes()).unwrap();
+    let server = FaultServer::start();
+    for target in [
+        format!("file://{}", canary.display()),
+        "data:audio/wav;base64,UklGRg==".to_owned(),
+        "ftp://127.0.0.1/a.wav".to_owned(),
+        "javascript:alert(1)".to_owned(),
+        "blob:http://127.0.0.1/1".to_owned(),
+        format!("FILE://{}", canary.display()),
+    ] {
+        server.serve("/a", Script::redirect(302, &target));
+        let before = server.requests().len();
+        let error = Listener::try_open(config(&server.url("/a"))).err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::Policy, "{target}: {error:?}");
+        assert_eq!(server.requests().len() - before, 1, "{target}");
+    }
+}
+
+#[test]
+fn a_redirect_that_leads_nowhere_is_an_error() {
+    let server = FaultServer::start();
+    for (name, script) in [
+        ("no location", Script::of_status(302)),
+        ("300", Script::of_status(300)),
+        ("no URL", Script::redirect(302, "http://[::1")),
+    ] {
+        server.serve("/a", script);
+        let error = Listener::try_open(config(&server.url("/a"))).err().expect(name);
+        let kind = error.kind();
+        assert!(matches!(kind, ErrorKind::Http(300 | 302) | ErrorKind::Network), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn a_stranger_gets_no_header_no_referer_no_cookie_and_no_password() {
+    let bytes = long_wav(4).bytes;
+    let expected = local(&bytes, "wav");
+    let (home, stranger) = (FaultServer::start(), FaultServer::start());
+    let there = stranger.url("/a.wav");
+    home.serve("/a.wav", Script::redirect(302, &there).header("Set-Cookie", &format!("id={CANARY}; Path=/")));
+    stranger.serve("/a.wav", Script::file(bytes).media_type("audio/wav"));
+    let url = format!("http://user:{CANARY}@{}/a.wav?token={CANARY}", home.addr());
+    let origin = Origin::of(&Url::parse(&url).unwrap()).unwrap();
+    let secret = Headers::new()
+        .with("X-Api-Key", CANARY)
+        .and_then(|headers| headers.with("Cookie", CANARY))
+        .and_then(|headers| headers.with("Referer", CANARY))
+        .unwrap();
+    let mut options = NetOptions::default();
+    options.headers = vec![(origin, secret)];
+    let events = Listener::open(config_with(&url, options).with_look_ahead_bytes(LOOK_AHEAD))
+        .plays_exactly(&expected, "redirected to a stranger");
+
+    let first = &home.requests()[0];
+    assert_eq!(first.header("x-api-key"), Some(CANARY), "home gets what it is owed");
+    assert!(first.header("authorization").is_some());
+    assert!(stranger.requests().len() > 1);
+    let safe = ["host", "user-agent", "accept", "accept-encoding", "range", "if-range"];
+    for request in stranger.requests() {
+        for (name, value) in &request.headers {
+            assert!(safe.contains(&name.as_str()), "the stranger was told {name}: {value}");
+        }
+        assert!(!format!("{request:?}").contains(CANARY));
+    }
+    assert!(!format!("{events:?}").contains(CANARY), "{events:?}");
+}
+
+#[test]
+fn a_signed_target_that_expires_is_looked_up_again_at_its_source() {
+    let bytes = long_wav(4).bytes;
+    let expected = local(&bytes, "wav");
+    for status in [401, 403, 404, 410] {
+        let server = FaultServer::start();
+        let file = Script::file(bytes.clone()).media_type("audio/wav");
+        let to = |number| Script::redirect(302, &format!("/signed.wav?n={number}"));
+        server.serve_sequence("/a.wav", [to(1), to(2)]);
+        server.serve_sequence("/signed.wav?n=1", [file.clone(), Script::of_status(status)]);
+        server.serve("/signed.wav?n=2", file);
+        let config = config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD);
+        let events = Listener::open(config).plays_exactly(&expected, "a second signature");
+        assert_eq!((retries(&events), server.requests_for("/a.wav").len()), (0, 2), "{status}");
+    }
+}
+
+#[test]
+fn a_signed_target_that_is_refused_for_good_is_looked_up_once() {
+    let bytes = long_wav(4).bytes;
+    let expected = local(&bytes, "wav");
+    let server = FaultServer::start();
+    server.serve("/a.wav", Script::redirect(302, "/signed.wav"));
+    let file = Script::file(bytes).media_type("audio/wav");
+    server.serve_sequence("/signed.wav", [file, Script::of_status(403)]);
+    let mut listener = Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
+    let error = listener.fails_after_exact_prefix(&expected, "refused for good");
+    assert_eq!(error.kind(), ErrorKind::Expired, "{error:?}");
+    assert_eq!(server.requests_for("/a.wav").len(), 2);
+    assert_sticky(&mut listener, &server, &error);
+}
+
+#[test]
+fn no_error_event_or_debug_shows_a_query_a_user_or_a_header() {
+    let bytes = long_wav(4).bytes;
+    let server = FaultServer::start();
+    let good = Script::file(bytes).media_type("audio/wav");
+    let echo = |script: Script| script.header("X-Echo", CANARY).etag(&format!("\"{CANARY}\""));
+    let failures = [
+        Script::of_status(404).status_line(&format!("HTTP/1.1 404 {CANARY}")),
+        Script::of_status(503),
+        good.clone().wrong_content_range(&format!("bytes {CANARY}")),
+        good.clone().media_type("text/html"),
+        good.clone().stall_after(0),
+        good.clone().reset_after(0),
+        good.clone().etag("\"other\""),
+        Script::redirect(302, &format!("ftp://{CANARY}@h/{CANARY}?{CANARY}")),
+        Script::redirect(302, &format!("/loop?{CANARY}")),
+    ];
+    server.serve("/loop", Script::redirect(302, &format!("/loop?{CANARY}")));
+    for (number, failure) in failures.into_iter().enumerate() {
+        for first in [true, false] {
+            let path = format!("/{number}-{first}.wav");
+            let answers = if first { vec![failure.clone()] } else { vec![echo(good.clone()), failure.clone()] };
+            server.serve_sequence(&path, answers);
+            let url = format!("http://{CANARY}:{CANARY}@{}{path}?token={CANARY}#{CANARY}", server.addr());
+            let mut options = impatient(std::time::Duration::from_millis(60));
+            let origin = Origin::of(&Url::parse(&url).unwrap()).unwrap();
+            options.headers = vec![(origin, Headers::new().with("X-Api-Key", CANARY).unwrap())];
+            let config = config_with(&url, options).with_look_ahead_bytes(LOOK_AHEAD);
+            let mut heard = format!("{config:?}");
+            let mut events = config.events();
+            let error = match Listener::try_open(config) {
+                Ok(mut listener) => {
+                    let error = listener.play().expect_err("it fails");
+                    heard += &format!("{:?}", listener.resource);
+                    error
+                }
+                Err(error) => error,
+            };
+            while let Ok(event) = events.try_recv() {
+                heard += &format!("{event:?}");
+                if let ResourceEvent::File(kithara::file::FileEvent::Retrying { error, .. }) = event {
+                    heard += &told(&*error);
+                }
+            }
+            heard += &format!("{error:?} {error:#?} {}", told(&error));
+            assert!(!heard.contains(CANARY), "{path}: {heard}");
+            assert!(heard.contains("127.0.0.1"), "{path}: it says nothing at all: {heard}");
+        }
+    }
+}
+
+/// Everything an error can print.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(" {error} {error:?}");
+        source = error.source();
+    }
+    text
+}
+
+#[test]
+fn a_refused_scheme_is_told_without_its_secrets() {
+    for input in [format!("ftp://u:{CANARY}@h/a?{CANARY}"), format!("http://[{CANARY}/?{CANARY}")] {
+        let error = ResourceConfig::new(&input).expect_err("refused");
+        assert!(!told(&error).contains(CANARY), "{error:?}");
+        assert!(error.source().is_none());
+    }
+}

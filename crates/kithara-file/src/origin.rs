@@ -29,6 +29,11 @@ impl Origin {
         self.validators.if_range()
     }
 
+    /// Whether another version of the file could be told from this one.
+    pub(crate) fn has_version(&self) -> bool {
+        !self.validators.is_empty()
+    }
+
     /// What differs between this file and the one a later response describes, if anything.
     pub(crate) fn change(&self, head: &ResponseHead) -> Option<String> {
         if let Some(what) = self.validators.conflict(&head.validators) {

@@ -1,19 +1,22 @@
 //! Decides which bytes of one remote file to fetch next.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use kithara_stream::net::{NetError, RedactedUrl, ResponseHead};
+use kithara_stream::net::RedactedUrl;
 use kithara_stream::{
-    Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, RunCause, RunFacts,
-    StreamError, Wish,
+    Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, StreamError, Wish,
 };
 use url::Url;
 
 use crate::FileEvent;
 use crate::origin::Origin;
 use crate::rule::{Pace, keep_reading};
+
+mod in_order;
+mod reply;
 
 /// The one resource of a file.
 const RESOURCE: ResourceId = ResourceId(0);
@@ -30,8 +33,6 @@ const GAPS_IN_FLIGHT: usize = 4;
 const IDLE: Duration = Duration::from_secs(30);
 /// Progress is reported in steps of this many bytes.
 const PROGRESS_STEP: u64 = 64 * 1024;
-/// Without ranges a seek forward is worth waiting for if it is this near, or within the look-ahead.
-const WAIT_THROUGH: u64 = 1024 * 1024;
 
 /// How far fetching runs ahead of the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,6 @@ impl FilePolicy {
 ///
 /// It keeps at most [`FilePolicy::look_ahead_bytes`] fetched beyond the reader, in bounded range requests, and never asks
 /// for a stored byte. A server without ranges (RFC 9110 §14.3) is read from the front, paused by credit.
-#[derive(Debug)]
 pub struct FilePlan {
     url: Url,
     info: MediaInfo,
@@ -80,7 +80,31 @@ pub struct FilePlan {
     state: State,
     next_id: u64,
     reported: u64,
-    idle_since: Option<Duration>,
+    /// A failure in front of a reader that has something to read: it counts once the reader gets near.
+    postponed: Option<Postponed>,
+    last_demand: Duration,
+    paused: bool,
+}
+
+/// A transfer that failed for good before anybody needed its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Postponed {
+    /// Tried again when the reader gets here, or is blocked.
+    until_position: u64,
+}
+
+/// Prints no query and no user information.
+impl fmt::Debug for FilePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilePlan")
+            .field("name", &self.info.name)
+            .field("policy", &self.policy)
+            .field("state", &self.state)
+            .field("demand", &self.demand)
+            .field("coverage", &self.coverage)
+            .field("transfers", &self.transfers)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +148,9 @@ impl FilePlan {
             state: State::Fetching,
             next_id: 0,
             reported: 0,
-            idle_since: None,
+            postponed: None,
+            last_demand: Duration::ZERO,
+            paused: false,
         }
     }
 
@@ -142,6 +168,7 @@ impl FilePlan {
 
     fn fail(&mut self, error: StreamError) {
         self.state = State::Failed;
+        self.paused = false;
         self.transfers.clear();
         self.event(FileEvent::DownloadFailed {
             error: error.clone(),
@@ -194,7 +221,7 @@ impl FilePlan {
     /// Decides again, after anything changed.
     fn schedule(&mut self, now: Duration) {
         self.finish_if_covered();
-        if self.state != State::Fetching {
+        if self.state != State::Fetching || self.is_postponed() {
             return;
         }
         match &self.origin {
@@ -204,8 +231,8 @@ impl FilePlan {
             }
             None => {}
             Some(origin) if origin.ranges => {
-                self.serve_reader(now);
-                if self.policy.whole {
+                let served = self.serve_reader(now);
+                if served && self.policy.whole {
                     self.fill_gaps(now);
                 }
             }
@@ -213,36 +240,59 @@ impl FilePlan {
         }
     }
 
-    /// With ranges: the first byte missing in front of the reader decides.
-    fn serve_reader(&mut self, now: Duration) {
+    /// Whether to leave the network alone for now, because the reader still has what came before a failure.
+    fn is_postponed(&mut self) -> bool {
         let position = self.demand.position;
-        let window = position.saturating_add(self.policy.look_ahead());
-        let window = position..window.min(self.end());
-        let Some(gap) = self.coverage.next_gap(window.start, window.end) else {
-            return;
+        let over = |postponed: &mut Postponed| position >= postponed.until_position;
+        if self.demand.wanted.is_some() || self.postponed.take_if(over).is_some() {
+            self.postponed = None;
+        }
+        self.postponed.is_some()
+    }
+
+    /// The first byte missing in front of the reader, and the end of the window it is in.
+    fn next_missing(&self) -> Option<(Range<u64>, u64)> {
+        let position = self.demand.position;
+        let window_end = position
+            .saturating_add(self.policy.look_ahead())
+            .min(self.end());
+        let gap = self.coverage.next_gap(position, window_end)?;
+        Some((gap, window_end))
+    }
+
+    /// With ranges: the first byte missing in front of the reader decides. Returns whether the reader has its look-ahead,
+    /// or all of it but less than a request.
+    fn serve_reader(&mut self, now: Duration) -> bool {
+        let Some((gap, window_end)) = self.next_missing() else {
+            return true;
         };
         let (pace, blocked) = (self.pace, self.demand.wanted.is_some());
         let reaches = |transfer: &Transfer| {
+            let coming = transfer.allowed();
             // Nothing else competes for the link while nobody waits: whatever will bring the byte may bring it.
-            transfer.coming.contains(&gap.start)
-                && (!blocked || keep_reading(&transfer.coming, gap.start, pace))
+            coming.contains(&gap.start) && (!blocked || keep_reading(&coming, gap.start, pace))
         };
         if self.transfers.iter().any(reaches) {
-            return;
+            return false;
         }
-        let room = window.end - gap.start;
-        let finishes = gap.end < window.end || window.end == self.end();
+        let finishes = gap.end < window_end || window_end == self.end();
+        let room = window_end - gap.start;
         if !blocked && !finishes && room < self.policy.request() {
-            return;
+            return true;
         }
+        let window = self.demand.position..window_end;
+        let in_window = |transfer: &Transfer| {
+            transfer.coming.start < window.end && window.start < transfer.coming.end
+        };
         if blocked {
-            self.abort(|transfer| transfer.coming.end - transfer.coming.start > NEARLY_DONE);
-        } else if !self.transfers.is_empty() {
-            // One transfer at a time while the reader has something to read: two would share the same link.
-            return;
+            self.abort(|transfer| transfer.left() > NEARLY_DONE);
+        } else if self.transfers.iter().any(in_window) {
+            // One transfer at a time for a reader that has something to read: two would share the same link.
+            return false;
         }
         let range = self.request_at(gap.start);
         self.start(now, range.clone(), range.end);
+        false
     }
 
     /// What to ask for at the start of a gap: up to the next stored byte, and never more than one request's worth.
@@ -259,9 +309,6 @@ impl FilePlan {
 
     /// Fetches the rest of the file, several gaps at a time, once the reader's window is served.
     fn fill_gaps(&mut self, now: Duration) {
-        if self.demand.wanted.is_some() {
-            return;
-        }
         let mut from = 0;
         while self.transfers.len() < GAPS_IN_FLIGHT {
             let Some(gap) = self.coverage.next_gap(from, self.end()) else {
@@ -281,49 +328,6 @@ impl FilePlan {
         }
     }
 
-    /// Without ranges: one transfer from the front, held back by credit.
-    fn serve_in_order(&mut self, now: Duration) {
-        let position = self.demand.position;
-        let ahead = position.saturating_add(self.policy.look_ahead());
-        if let Some(wanted) = self.demand.wanted.clone() {
-            let reached = self
-                .transfers
-                .first()
-                .map_or(self.coverage.covered_from(0), |transfer| {
-                    transfer.coming.start
-                });
-            let distance = wanted.start.saturating_sub(reached);
-            if distance > WAIT_THROUGH.max(self.policy.look_ahead()) {
-                self.wishes.push_back(Wish::Refuse {
-                    resource: RESOURCE,
-                    offset: wanted.start,
-                    error: StreamError::RangeUnsupported {
-                        name: self.info.name.clone(),
-                        offset: wanted.start,
-                    },
-                });
-                return;
-            }
-        }
-        match self.transfers.first_mut() {
-            Some(transfer) => {
-                if transfer.credit < ahead {
-                    transfer.credit = ahead;
-                    let fetch = transfer.id;
-                    self.wishes.push_back(Wish::Credit {
-                        fetch,
-                        until: ahead,
-                    });
-                }
-                let paused = transfer.head_at.is_some() && transfer.coming.start >= transfer.credit;
-                self.idle_since = paused.then(|| self.idle_since.unwrap_or(now));
-            }
-            // Closed for idleness, or lost: the front comes again, and what is stored is not stored twice.
-            None if self.demand.wanted.is_some() => self.start(now, 0..u64::MAX, ahead),
-            None => {}
-        }
-    }
-
     fn finish_if_covered(&mut self) {
         let end = self.end();
         let done = end != u64::MAX && self.coverage.is_complete(end);
@@ -331,83 +335,15 @@ impl FilePlan {
             return;
         }
         self.state = State::Complete;
+        self.paused = false;
         // One that brought its last byte is about to end by itself, and its connection can then be used again.
-        self.abort(|transfer| !transfer.coming.is_empty());
+        self.abort(|transfer| transfer.left() > 0);
         self.report_progress(0);
         self.wishes.push_back(Wish::Complete {
             resource: RESOURCE,
             len: end,
         });
         self.event(FileEvent::DownloadComplete { len: end });
-    }
-
-    fn heard_head(&mut self, now: Duration, fetch: FetchId, head: &ResponseHead) {
-        let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) else {
-            return;
-        };
-        transfer.head_at = Some(now);
-        transfer.coming = head.start..head.end.unwrap_or(u64::MAX);
-        self.pace.round_trip = Some(now.saturating_sub(transfer.since));
-        match &mut self.origin {
-            None => self.publish(head),
-            Some(origin) => {
-                if let Some(what) = origin.change(head) {
-                    let name = self.info.name.clone();
-                    return self.fail(StreamError::ContentChanged { name, what });
-                }
-                let restarted = transfer.asked.start > 0 && head.start == 0;
-                if restarted {
-                    origin.ranges = false;
-                }
-                if origin.total.is_none() && head.total.is_some() {
-                    origin.total = head.total;
-                    self.announce_length();
-                }
-            }
-        }
-        self.schedule(now);
-    }
-
-    fn publish(&mut self, head: &ResponseHead) {
-        let origin = Origin::new(head);
-        self.info.media_type.clone_from(&origin.media_type);
-        self.event(FileEvent::Opened {
-            len: origin.total,
-            ranges: origin.ranges,
-            media_type: origin.media_type.clone(),
-        });
-        let facts = RunFacts {
-            resource: RESOURCE,
-            start: Duration::ZERO,
-            info: self.info.clone(),
-            cause: RunCause::Start,
-            len: origin.total,
-            // A finite file without ranges can be waited through or is told to be too far; an endless one is a stream.
-            seekable: origin.ranges || origin.total.is_some(),
-        };
-        self.origin = Some(origin);
-        self.announce_length();
-        self.wishes.push_back(Wish::Publish(facts));
-        self.wishes.push_back(Wish::End);
-    }
-
-    fn announce_length(&mut self) {
-        if let Some(len) = self.origin.as_ref().and_then(|origin| origin.total) {
-            self.wishes.push_back(Wish::Length {
-                resource: RESOURCE,
-                len,
-            });
-        }
-    }
-
-    fn heard_progress(&mut self, now: Duration, fetch: FetchId, stored: &Range<u64>) {
-        self.coverage.insert(stored.clone());
-        if let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) {
-            transfer.coming.start = stored.end;
-            transfer.brought += stored.end - stored.start;
-        }
-        self.report_progress(PROGRESS_STEP);
-        self.schedule(now);
     }
 
     fn report_progress(&mut self, step: u64) {
@@ -418,113 +354,17 @@ impl FilePlan {
             self.event(FileEvent::DownloadProgress { stored, len });
         }
     }
+}
 
-    fn heard_done(&mut self, now: Duration, fetch: FetchId) {
-        let Some(index) = self.transfers.iter().position(|known| known.id == fetch) else {
-            return;
-        };
-        let transfer = self.transfers.remove(index);
-        self.measure(now, &transfer);
-        self.report_progress(0);
-        let ended_at = transfer.coming.start;
-        let open_ended = transfer.coming.end == u64::MAX;
-        if let Some(origin) = &mut self.origin
-            && origin.total.is_none()
-            && (open_ended || !origin.ranges)
-        {
-            origin.total = Some(ended_at);
-            let proven = origin.end_proven;
-            self.announce_length();
-            if !proven {
-                self.event(FileEvent::EndUnproven { len: ended_at });
-            }
-        }
-        self.schedule(now);
+impl Transfer {
+    /// What it brings without further credit.
+    fn allowed(&self) -> Range<u64> {
+        self.coming.start..self.coming.end.min(self.credit)
     }
 
-    fn measure(&mut self, now: Duration, transfer: &Transfer) {
-        let Some(head_at) = transfer.head_at else {
-            return;
-        };
-        let took = now.saturating_sub(head_at).as_millis().max(1);
-        let rate = u128::from(transfer.brought) * 1000 / took;
-        self.pace.bytes_per_second = u64::try_from(rate).ok();
-    }
-
-    fn heard_failed(&mut self, now: Duration, fetch: FetchId, error: StreamError) {
-        let Some(index) = self.transfers.iter().position(|known| known.id == fetch) else {
-            return;
-        };
-        let transfer = self.transfers.remove(index);
-        let total = match &error {
-            StreamError::Net(net) => match &**net {
-                NetError::RangeNotSatisfiable { total, .. } => Some(*total),
-                _ => None,
-            },
-            _ => None,
-        };
-        match total {
-            Some(total) => self.heard_unsatisfiable(now, transfer.asked.start, total, error),
-            None => self.fail(error),
-        }
-    }
-
-    /// 416: the file ends at or before the byte asked for (RFC 9110 §15.5.17).
-    fn heard_unsatisfiable(
-        &mut self,
-        now: Duration,
-        at: u64,
-        total: Option<u64>,
-        error: StreamError,
-    ) {
-        let known = self.origin.as_ref().map(|origin| origin.total);
-        match (known, total) {
-            // Nothing at all: an empty file, which is for the decoder to refuse.
-            (None, total) if at == 0 && total.unwrap_or(0) == 0 => {
-                self.publish(&ResponseHead::whole(&self.url, 0));
-                self.schedule(now);
-            }
-            // The end was not announced, and this is it.
-            (Some(None), total) if total.is_none_or(|total| total == at) => {
-                if let Some(origin) = &mut self.origin {
-                    origin.total = Some(at);
-                }
-                self.announce_length();
-                self.schedule(now);
-            }
-            (Some(Some(old)), Some(new)) if old != new => self.fail(StreamError::ContentChanged {
-                name: self.info.name.clone(),
-                what: format!("its length, from {old} to {new} bytes"),
-            }),
-            _ => self.fail(error),
-        }
-    }
-
-    fn heard_retrying(
-        &mut self,
-        fetch: FetchId,
-        attempt: u32,
-        delay: Duration,
-        error: std::sync::Arc<NetError>,
-    ) {
-        let at = self
-            .transfers
-            .iter()
-            .find(|known| known.id == fetch)
-            .map_or(0, |transfer| transfer.coming.start);
-        self.event(FileEvent::Retrying {
-            at,
-            attempt,
-            delay,
-            error,
-        });
-    }
-
-    fn close_if_idle(&mut self, now: Duration) {
-        if self.idle_since.is_some_and(|since| now >= since + IDLE) {
-            self.idle_since = None;
-            self.abort(|_| true);
-        }
+    /// How many bytes it still brings.
+    fn left(&self) -> u64 {
+        self.coming.end.saturating_sub(self.coming.start)
     }
 }
 
@@ -535,12 +375,13 @@ impl Plan for FilePlan {
         match input {
             Input::Demand(demand) => {
                 self.demand = demand;
+                self.last_demand = now;
                 self.schedule(now);
             }
             Input::Seek { .. } => {
+                self.postponed = None;
                 if self.state == State::Failed {
                     self.state = State::Fetching;
-                    self.wishes.push_back(Wish::Revive);
                 }
             }
             Input::Head { fetch, head } => self.heard_head(now, fetch, &head),
@@ -565,7 +406,7 @@ impl Plan for FilePlan {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.idle_since.map(|since| since + IDLE)
+        self.paused.then(|| self.last_demand + IDLE)
     }
 }
 

@@ -365,3 +365,198 @@ fn a_slow_link_gives_all_of_itself_to_the_byte_that_is_waited_for() {
         "the old transfer ends when the listener jumps"
     );
 }
+
+#[test]
+fn a_pause_on_a_server_without_ranges_costs_the_connection_and_not_the_playback() {
+    let mut world = World::calm(9 * MIB);
+    world.origin.ranges = false;
+    let outcome = listen(
+        &world,
+        &[
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
+            Move::Pause(Duration::from_secs(60)),
+            read_all(300_000),
+        ],
+    );
+    assert!(outcome.refusals.is_empty(), "{:?}", outcome.refusals);
+    assert!(outcome.completed);
+    assert_eq!(
+        outcome.requests.len(),
+        2,
+        "closed for idleness, and started again"
+    );
+}
+
+#[test]
+fn a_stream_read_slower_than_positions_are_reported_is_not_idle() {
+    let mut world = World::calm(9 * MIB);
+    world.origin.ranges = false;
+    let minutes = Move::Read {
+        bytes: MIB,
+        rate: 2_000,
+    };
+    let outcome = listen(&world, &[minutes]);
+    assert_eq!(outcome.requests.len(), 1);
+}
+
+#[test]
+fn an_endless_stream_is_not_started_again() {
+    let mut world = World::calm(60 * MIB);
+    world.origin.ranges = false;
+    world.origin.announces_length = false;
+    let outcome = listen(
+        &world,
+        &[
+            Move::Read {
+                bytes: 64 * KIB,
+                rate: REAL_TIME,
+            },
+            Move::Pause(Duration::from_secs(60)),
+            read_all(AT_ONCE),
+        ],
+    );
+    assert_eq!(outcome.requests.len(), 1);
+    let (offset, error) = &outcome.refusals[0];
+    assert_eq!(*offset, outcome.coverage.total());
+    assert!(matches!(error, StreamError::RangeUnsupported { .. }));
+}
+
+#[test]
+fn a_failure_far_in_front_of_the_reader_waits_until_it_matters() {
+    let mut world = World::calm(20 * MIB);
+    world.link.outage = Some((Duration::from_secs(6), Duration::from_secs(60)));
+    let minutes = Move::Read {
+        bytes: 10 * MIB,
+        rate: 40_000,
+    };
+    let outcome = listen(&world, &[minutes]);
+    assert!(outcome.refusals.is_empty(), "{:?}", outcome.refusals);
+    assert!(
+        outcome.waited < Duration::from_millis(500),
+        "waited {:?}",
+        outcome.waited
+    );
+    assert_eq!(outcome.carried_again, 0);
+}
+
+#[test]
+fn filling_gaps_leaves_the_reader_its_look_ahead() {
+    let policy = FilePolicy {
+        whole: true,
+        ..FilePolicy::default()
+    };
+    let mut world = World::calm(10 * MIB);
+    world.link.bytes_per_second = 40_000;
+    let moves = [
+        Move::Read {
+            bytes: 64 * KIB,
+            rate: REAL_TIME,
+        },
+        Move::Jump(5 * MIB),
+        Move::Read {
+            bytes: 4 * MIB,
+            rate: REAL_TIME,
+        },
+    ];
+    let whole = listen_with(policy, &world, &moves);
+    let window = listen(&world, &moves);
+    let more = whole.waited.saturating_sub(window.waited);
+    assert!(
+        more < Duration::from_millis(100),
+        "{:?} and {:?}",
+        whole.waited,
+        window.waited
+    );
+}
+
+/// Facts and wishes by hand, for what a polite world never does.
+mod by_hand {
+    use super::*;
+    use kithara_stream::net::{RangeSupport, ResponseHead};
+    use kithara_stream::{Demand, Fetch, Input, Plan, ResourceId, Wish};
+
+    struct Hand(FilePlan);
+
+    impl Hand {
+        fn hear(&mut self, input: Input) -> Vec<Wish<FileEvent>> {
+            self.0.handle(Duration::ZERO, input);
+            std::iter::from_fn(|| self.0.poll()).collect()
+        }
+
+        fn want(&mut self, byte: u64) -> Vec<Wish<FileEvent>> {
+            self.hear(Input::Demand(Demand {
+                resource: ResourceId(0),
+                position: byte,
+                wanted: Some(byte..byte + 1),
+            }))
+        }
+    }
+
+    fn fetch(wishes: &[Wish<FileEvent>]) -> Fetch {
+        let fetch = wishes.iter().find_map(|wish| match wish {
+            Wish::Fetch(fetch) => Some(fetch.clone()),
+            _ => None,
+        });
+        fetch.expect("something is fetched")
+    }
+
+    fn url() -> kithara_stream::net::Url {
+        "http://origin.test/music.mp3".parse().expect("a URL")
+    }
+
+    #[test]
+    fn a_server_that_stops_serving_ranges_is_read_in_order() {
+        let mut hand = Hand(plan(FilePolicy::default()));
+        let first = fetch(&hand.hear(Input::Tick)).id;
+        let head = ResponseHead::partial(&url(), 0, 512 * KIB, Some(20 * MIB));
+        hand.hear(Input::Head { fetch: first, head });
+        hand.want(19 * MIB);
+        let back = fetch(&hand.want(0));
+        assert_eq!(back.range.start, 0);
+        let mut head = ResponseHead::whole(&url(), 20 * MIB);
+        head.ranges = RangeSupport::No;
+        let granted = hand.hear(Input::Head {
+            fetch: back.id,
+            head,
+        });
+        let credit = granted.iter().find_map(|wish| match wish {
+            Wish::Credit { fetch, until } if *fetch == back.id => Some(*until),
+            _ => None,
+        });
+        assert_eq!(
+            credit,
+            Some(4 * MIB),
+            "it may go on beyond the range that was asked for"
+        );
+    }
+
+    #[test]
+    fn a_length_heard_with_a_416_is_the_length() {
+        let mut hand = Hand(plan(FilePolicy::default()));
+        let first = fetch(&hand.hear(Input::Tick)).id;
+        let head = ResponseHead::partial(&url(), 0, 512 * KIB, None);
+        hand.hear(Input::Head { fetch: first, head });
+        let jump = fetch(&hand.want(10 * MIB));
+        let error = kithara_stream::net::NetError::RangeNotSatisfiable {
+            url: kithara_stream::net::RedactedUrl::new(&url()),
+            total: Some(5 * MIB),
+        };
+        let wishes = hand.hear(Input::Failed {
+            fetch: jump.id,
+            error: StreamError::Net(std::sync::Arc::new(error)),
+        });
+        let told =
+            |wish: &Wish<FileEvent>| matches!(wish, Wish::Length { len, .. } if *len == 5 * MIB);
+        assert!(wishes.iter().any(told), "{wishes:?}");
+    }
+
+    #[test]
+    fn nothing_a_plan_says_shows_the_query() {
+        let mut hand = Hand(plan(FilePolicy::default()));
+        let wishes = hand.hear(Input::Tick);
+        assert!(!format!("{wishes:?} {:?}", hand.0).contains("secret"));
+    }
+}

@@ -141,7 +141,8 @@ impl Shared {
                 }
                 _ => return Err(error),
             };
-            let refused = matches!(status, 401 | 403 | 404 | 410);
+            // Stores of signed URLs say many things of one that expired.
+            let refused = matches!(status, 400..=499) && !matches!(status, 407 | 408 | 416 | 429);
             if refused
                 && route.target.is_some()
                 && self.routes().may_reresolve(&request.url, Instant::now())

@@ -234,6 +234,11 @@ impl NetError {
     /// A [`WrongRange`](Self::WrongRange) counts, but is worth one further request only.
     pub fn is_retryable(&self) -> bool {
         match self {
+            // It was slow for its whole window already.
+            Self::Timeout {
+                phase: TimeoutPhase::Throughput,
+                ..
+            } => false,
             Self::Dns { .. }
             | Self::Connect { .. }
             | Self::Timeout { .. }

@@ -22,7 +22,7 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Without a byte of the body, counted only while somebody waits for one: 10 s.
     pub stall: Duration,
-    /// The slowest body that is still acceptable; none by default.
+    /// The slowest body that is still acceptable: 1 KiB in 60 s. A body below it fails and is not asked for again.
     pub throughput: Option<ThroughputFloor>,
 }
 
@@ -33,7 +33,10 @@ impl Default for Timeouts {
             connect: limit,
             first_byte: limit,
             stall: limit,
-            throughput: None,
+            throughput: Some(ThroughputFloor {
+                bytes: 1024,
+                window: Duration::from_secs(60),
+            }),
         }
     }
 }

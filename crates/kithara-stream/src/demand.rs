@@ -11,7 +11,7 @@ use crate::{Demand, ResourceId, StreamError};
 
 /// Positions closer together than this are one position: the driver plans in requests of hundreds of kilobytes and
 /// need not be woken for every read.
-const REPORT_STEP: u64 = 64 * 1024;
+const REPORT_STEP: u64 = 32 * 1024;
 
 /// A cell that holds only the newest wish. The reader writes it, the driver hears of it as one input among others.
 #[derive(Debug)]

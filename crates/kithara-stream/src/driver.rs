@@ -140,6 +140,9 @@ impl<P: Plan> Driver<P> {
     /// The plan either publishes a run for the new place, or the current run serves it.
     fn seek(&mut self, request: SeekRequest) {
         let runs = self.runs_told;
+        for writer in self.resources.values_mut() {
+            writer.reactivate();
+        }
         self.hear(Input::Seek { to: request.to });
         let route = if self.runs_told > runs {
             SeekRoute::NewRun
@@ -244,11 +247,6 @@ impl<P: Plan> Driver<P> {
             Wish::End => self.tell(Ok(None)),
             Wish::Event(event) => self.tools.events.send(event),
             Wish::Fail(error) => self.fail(&error),
-            Wish::Revive => {
-                for writer in self.resources.values_mut() {
-                    writer.reactivate();
-                }
-            }
         }
     }
 

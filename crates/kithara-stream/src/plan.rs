@@ -1,10 +1,11 @@
 //! What decides and what is decided: a [`Plan`] hears facts and utters wishes.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kithara_net::{NetError, ResponseHead, Validator};
+use kithara_net::{NetError, RedactedUrl, ResponseHead, Validator};
 use url::Url;
 
 use crate::{MediaInfo, RunCause, StreamError};
@@ -55,8 +56,8 @@ pub struct Demand {
 pub enum Input {
     /// The reader moved, or blocked.
     Demand(Demand),
-    /// The listener sought. Bytes that had failed are to be tried again; a plan whose runs don't serve every time
-    /// publishes a new one at once.
+    /// The listener sought. Whoever waits for bytes that had failed waits again, so they are to be asked for again; a
+    /// plan whose runs don't serve every time publishes a new one at once.
     Seek {
         /// The media time sought.
         to: Duration,
@@ -107,7 +108,7 @@ pub enum Input {
 pub enum Wish<E> {
     /// Start a transfer.
     Fetch(Fetch),
-    /// A transfer may now store bytes up to here (exclusive); it pauses when it gets there.
+    /// A transfer may store bytes up to here (exclusive), more or fewer than before; it pauses when it gets there.
     Credit {
         /// The transfer.
         fetch: FetchId,
@@ -146,14 +147,12 @@ pub enum Wish<E> {
     /// Tell listeners.
     Event(E),
     /// The title cannot go on: transfers are dropped, what is stored stays readable, everything else fails with this
-    /// until [`Wish::Revive`].
+    /// until the listener seeks.
     Fail(StreamError),
-    /// Undoes [`Wish::Fail`]: whoever waits for bytes waits again.
-    Revive,
 }
 
 /// One transfer a [`Plan`] wants: a range of one URL into one resource.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fetch {
     /// Its name.
     pub id: FetchId,
@@ -167,6 +166,19 @@ pub struct Fetch {
     pub credit: u64,
     /// The version of the resource that earlier bytes came from.
     pub if_range: Option<Validator>,
+}
+
+/// Prints no query and no user information.
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch")
+            .field("id", &self.id)
+            .field("resource", &self.resource)
+            .field("url", &RedactedUrl::new(&self.url))
+            .field("range", &self.range)
+            .field("credit", &self.credit)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a new run is, for those who read it.

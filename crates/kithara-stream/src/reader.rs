@@ -25,6 +25,8 @@ pub struct Reader {
     len: Option<u64>,
     seekable: bool,
     position: u64,
+    /// Stored bytes that could not be read back are not fetched again, so waiting for them would last for ever.
+    broken: Option<StreamError>,
 }
 
 /// What a [`Reader`] is made of.
@@ -56,6 +58,7 @@ impl Reader {
             len,
             seekable,
             position: 0,
+            broken: None,
         }
     }
 
@@ -109,7 +112,17 @@ impl Read for Reader {
             if self.interrupt.is_raised() {
                 return Err(StreamError::Interrupted.into());
             }
-            let read = self.resource.read_at(self.position, buf).map_err(explain)?;
+            if let Some(broken) = &self.broken {
+                return Err(broken.clone().into());
+            }
+            let read = match self.resource.read_at(self.position, buf) {
+                Ok(read) => read,
+                Err(error) => {
+                    let error = explain(error);
+                    self.broken = Some(error.clone());
+                    return Err(error.into());
+                }
+            };
             if read > 0 {
                 self.position += read as u64;
                 // Once everything is here, where the reader stands changes nothing: let the I/O thread sleep.

@@ -32,6 +32,8 @@ pub struct Link {
     pub stalls_per_mib: f64,
     /// How long a silence lasts.
     pub stall: Duration,
+    /// From when and until when nothing passes: every connection breaks, and no other can be made.
+    pub outage: Option<(Duration, Duration)>,
 }
 
 impl Default for Link {
@@ -42,6 +44,7 @@ impl Default for Link {
             losses_per_mib: 0.0,
             stalls_per_mib: 0.0,
             stall: Duration::from_secs(3),
+            outage: None,
         }
     }
 }
@@ -235,7 +238,10 @@ impl<P: Plan> Stage<P> {
         match next {
             Move::Read { bytes, rate } => self.read(bytes, rate),
             Move::Jump(to) => self.position = to,
-            Move::Retry => self.hear(Input::Seek { to: Duration::ZERO }),
+            Move::Retry => {
+                self.failure = None;
+                self.hear(Input::Seek { to: Duration::ZERO });
+            }
             Move::Pause(time) => {
                 let until = self.now + time;
                 while self.now < until {
@@ -273,7 +279,7 @@ impl<P: Plan> Stage<P> {
 
     fn pass(&mut self, to: u64) {
         self.position = to;
-        if self.wanted || self.announced.abs_diff(to) >= 64 * 1024 {
+        if self.wanted || self.announced.abs_diff(to) >= 32 * 1024 {
             self.wanted = false;
             self.announced = to;
             self.demand(None);
@@ -337,6 +343,10 @@ impl<P: Plan> Stage<P> {
         };
         if self.now < self.carriers[index].ready_at {
             return;
+        }
+        let out = |(from, until)| (from..until).contains(&self.now);
+        if self.world.link.outage.is_some_and(out) {
+            return self.break_connection(index);
         }
         if !self.carriers[index].headed {
             return self.answer(index);
@@ -499,7 +509,6 @@ impl<P: Plan> Stage<P> {
                 self.carriers.clear();
                 self.failure = Some(error);
             }
-            Wish::Revive => self.failure = None,
         }
     }
 

@@ -27,6 +27,8 @@ pub trait StreamType: Sized + 'static {
 pub struct Stream<T: StreamType> {
     source: T::Source,
     run: Option<Run>,
+    /// The last read failed; a seek asks for the bytes again.
+    failed: bool,
 }
 
 impl<T: StreamType> fmt::Debug for Stream<T> {
@@ -40,7 +42,11 @@ impl<T: StreamType> Stream<T> {
     pub fn open(config: T::Config) -> Result<Self, StreamError> {
         let mut source = T::open(config)?;
         let run = source.next_run()?;
-        Ok(Self { source, run })
+        Ok(Self {
+            source,
+            run,
+            failed: false,
+        })
     }
 
     /// What is known about the current run; `None` after the last.
@@ -79,14 +85,18 @@ impl<T: StreamType> Stream<T> {
 impl<T: StreamType> Read for Stream<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.run {
-            Some(run) => run.bytes.read(buf),
+            Some(run) => run.bytes.read(buf).inspect_err(|_| self.failed = true),
             None => Ok(0),
         }
     }
 }
 
 impl<T: StreamType> Seek for Stream<T> {
+    /// Moves the position. After a failed read it also makes the stream try again, as a listener's seek does.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        if std::mem::take(&mut self.failed) {
+            self.source.seek(std::time::Duration::ZERO)?;
+        }
         match &mut self.run {
             Some(run) => run.bytes.seek(to),
             None => Err(io::Error::new(

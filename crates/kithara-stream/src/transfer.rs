@@ -31,6 +31,8 @@ struct Progress {
     offset: u64,
     /// Where the body ends, as far as known.
     end: u64,
+    /// What came with a chunk but goes beyond the credit.
+    beyond: Bytes,
 }
 
 enum Stage {
@@ -64,6 +66,7 @@ impl Transfer {
             credit: granted,
             offset: fetch.range.start,
             end: fetch.range.end,
+            beyond: Bytes::new(),
         };
         Self {
             id: fetch.id,
@@ -130,8 +133,15 @@ impl Progress {
                     // The driver holds the granting end for as long as it polls this.
                     let _ = self.credit.wait_for(|until| *until > offset).await;
                 }
-                match body.chunk().await {
-                    Ok(Some(chunk)) => {
+                let next = match self.beyond.is_empty() {
+                    true => body.chunk().await,
+                    false => Ok(Some(std::mem::take(&mut self.beyond))),
+                };
+                match next {
+                    Ok(Some(mut chunk)) => {
+                        let room = self.credit.borrow().saturating_sub(offset).max(1);
+                        let room = usize::try_from(room).unwrap_or(usize::MAX);
+                        self.beyond = chunk.split_off(room.min(chunk.len()));
                         self.offset += chunk.len() as u64;
                         Step::Chunk(chunk)
                     }

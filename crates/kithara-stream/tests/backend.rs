@@ -69,7 +69,7 @@ impl Hundreds {
         self.wishes.push_back(Wish::Fetch(Fetch {
             id,
             resource: ResourceId(0),
-            url: "http://fake.test/a".parse().unwrap(),
+            url: "http://fake.test/a".parse().expect("a URL"),
             range: start..start + 100,
             credit: start + 100,
             if_range: None,
@@ -116,7 +116,6 @@ impl Plan for Hundreds {
                 self.fetch(wanted.start);
             }
             Input::Seek { .. } => {
-                self.wishes.push_back(Wish::Revive);
                 if self.run_per_seek {
                     self.publish(RunCause::Seek);
                 }
@@ -146,7 +145,8 @@ fn start(plan: Hundreds) -> World {
     let net = Arc::new(FakeNet::default());
     let cancel = CancellationToken::new();
     let serving: Arc<dyn Net> = Arc::<FakeNet>::clone(&net);
-    let backend = Backend::start(plan, serving, EventSink::default(), &cancel).unwrap();
+    let backend =
+        Backend::start(plan, serving, EventSink::default(), &cancel).expect("the I/O thread runs");
     World {
         net,
         cancel,

@@ -220,11 +220,26 @@ async fn a_paused_download_over_a_real_socket_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickle_is_waited_for_unless_a_floor_is_set() {
-    let mut body = timed(trickle(Duration::from_secs(9)), Timeouts::default()).await;
+async fn a_trickle_is_waited_for_down_to_a_floor() {
+    let without = Timeouts {
+        throughput: None,
+        ..Timeouts::default()
+    };
+    let mut body = timed(trickle(Duration::from_secs(9)), without).await;
     for _ in 0..100 {
         assert!(body.chunk().await.unwrap().is_some());
     }
+    let mut body = timed(trickle(Duration::from_secs(1)), Timeouts::default()).await;
+    let error = loop {
+        if let Err(error) = body.chunk().await {
+            break error;
+        }
+    };
+    assert_eq!(phase(&error), Some(TimeoutPhase::Throughput));
+    assert!(
+        !error.is_retryable(),
+        "the next attempt would trickle as well"
+    );
     let floor = |bytes| Timeouts {
         throughput: Some(ThroughputFloor {
             bytes,

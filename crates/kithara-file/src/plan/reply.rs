@@ -1,0 +1,212 @@
+//! What comes back from the network, and what the plan makes of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kithara_stream::net::{NetError, RangeSupport, ResponseHead};
+use kithara_stream::{FetchId, RunCause, RunFacts, StreamError, Wish};
+
+use super::{FilePlan, PROGRESS_STEP, Postponed, RESOURCE, Transfer};
+use crate::FileEvent;
+use crate::origin::Origin;
+
+impl FilePlan {
+    pub(super) fn heard_head(&mut self, now: Duration, fetch: FetchId, head: &ResponseHead) {
+        let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) else {
+            return;
+        };
+        transfer.head_at = Some(now);
+        transfer.coming = head.start..head.end.unwrap_or(u64::MAX);
+        self.pace.round_trip = Some(now.saturating_sub(transfer.since));
+        let Some(origin) = &mut self.origin else {
+            self.publish(head);
+            return self.schedule(now);
+        };
+        if let Some(what) = origin.change(head) {
+            let name = self.info.name.clone();
+            return self.fail(StreamError::ContentChanged { name, what });
+        }
+        if origin.total.is_none() && head.total.is_some() {
+            origin.total = head.total;
+            self.announce_length();
+        }
+        if head.ranges == RangeSupport::No {
+            self.lose_ranges(fetch);
+        }
+        self.schedule(now);
+    }
+
+    /// The server serves no ranges any more: this response from the front is all there is going to be.
+    fn lose_ranges(&mut self, fetch: FetchId) {
+        if let Some(origin) = &mut self.origin {
+            origin.ranges = false;
+        }
+        self.abort(|transfer| transfer.id != fetch);
+    }
+
+    fn publish(&mut self, head: &ResponseHead) {
+        let origin = Origin::new(head);
+        self.info.media_type.clone_from(&origin.media_type);
+        self.event(FileEvent::Opened {
+            len: origin.total,
+            ranges: origin.ranges,
+            media_type: origin.media_type.clone(),
+        });
+        let facts = RunFacts {
+            resource: RESOURCE,
+            start: Duration::ZERO,
+            info: self.info.clone(),
+            cause: RunCause::Start,
+            len: origin.total,
+            // A finite file without ranges can be waited through or is told to be too far; an endless one is a stream.
+            seekable: origin.ranges || origin.total.is_some(),
+        };
+        self.origin = Some(origin);
+        self.announce_length();
+        self.wishes.push_back(Wish::Publish(facts));
+        self.wishes.push_back(Wish::End);
+    }
+
+    fn announce_length(&mut self) {
+        if let Some(len) = self.origin.as_ref().and_then(|origin| origin.total) {
+            self.wishes.push_back(Wish::Length {
+                resource: RESOURCE,
+                len,
+            });
+        }
+    }
+
+    pub(super) fn heard_progress(&mut self, now: Duration, fetch: FetchId, stored: &Range<u64>) {
+        self.coverage.insert(stored.clone());
+        if let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) {
+            transfer.coming.start = stored.end;
+            transfer.brought += stored.end - stored.start;
+        }
+        self.report_progress(PROGRESS_STEP);
+        self.schedule(now);
+    }
+
+    pub(super) fn heard_done(&mut self, now: Duration, fetch: FetchId) {
+        let Some(transfer) = self.remove(fetch) else {
+            return;
+        };
+        self.measure(now, &transfer);
+        self.report_progress(0);
+        let ended_at = transfer.coming.start;
+        let open_ended = transfer.coming.end == u64::MAX;
+        if let Some(origin) = &mut self.origin
+            && origin.total.is_none()
+            && open_ended
+        {
+            origin.total = Some(ended_at);
+            let proven = origin.end_proven;
+            self.announce_length();
+            if !proven {
+                self.event(FileEvent::EndUnproven { len: ended_at });
+            }
+        }
+        self.schedule(now);
+    }
+
+    fn remove(&mut self, fetch: FetchId) -> Option<Transfer> {
+        let known = |transfer: &Transfer| transfer.id == fetch;
+        let index = self.transfers.iter().position(known)?;
+        Some(self.transfers.remove(index))
+    }
+
+    fn measure(&mut self, now: Duration, transfer: &Transfer) {
+        let Some(head_at) = transfer.head_at else {
+            return;
+        };
+        let took = now.saturating_sub(head_at).as_millis().max(1);
+        let rate = u128::from(transfer.brought) * 1000 / took;
+        self.pace.bytes_per_second = u64::try_from(rate).ok();
+    }
+
+    pub(super) fn heard_failed(&mut self, now: Duration, fetch: FetchId, error: StreamError) {
+        let Some(transfer) = self.remove(fetch) else {
+            return;
+        };
+        let net = match &error {
+            StreamError::Net(net) => Some(net.root()),
+            _ => None,
+        };
+        match net {
+            Some(NetError::RangeNotSatisfiable { total, .. }) => {
+                let total = *total;
+                self.heard_unsatisfiable(now, transfer.asked.start, total, error);
+            }
+            Some(root) if root.is_retryable() && self.can_wait() => self.postpone(),
+            _ => self.fail(error),
+        }
+    }
+
+    /// Whether the reader has something to read, so that a failure in front of it need not end anything yet.
+    fn can_wait(&self) -> bool {
+        let position = self.demand.position;
+        let stored = self.coverage.covered_from(position);
+        self.demand.wanted.is_none() && stored > position
+    }
+
+    /// Tries again when half of what the reader has is read: a link that is back by then is not noticed, and one that
+    /// is not is asked a bounded number of times.
+    fn postpone(&mut self) {
+        let position = self.demand.position;
+        let stored = self.coverage.covered_from(position);
+        self.postponed = Some(Postponed {
+            until_position: position + (stored - position) / 2,
+        });
+    }
+
+    /// 416: the file ends at or before the byte asked for (RFC 9110 §15.5.17).
+    fn heard_unsatisfiable(
+        &mut self,
+        now: Duration,
+        at: u64,
+        total: Option<u64>,
+        error: StreamError,
+    ) {
+        let known = self.origin.as_ref().map(|origin| origin.total);
+        let stored_before = at > 0 && self.coverage.contains(at - 1..at);
+        let end = match (known, total) {
+            // Nothing at all: an empty file, which is for the decoder to refuse.
+            (None, total) if at == 0 && total.unwrap_or(0) == 0 => {
+                self.publish(&ResponseHead::whole(&self.url, 0));
+                return self.schedule(now);
+            }
+            // The end was not announced, and this is it.
+            (Some(None), Some(total)) if total <= at => total,
+            (Some(None), None) if stored_before => at,
+            (Some(Some(old)), Some(new)) if old != new => {
+                return self.fail(StreamError::ContentChanged {
+                    name: self.info.name.clone(),
+                    what: format!("its length, from {old} to {new} bytes"),
+                });
+            }
+            _ => return self.fail(error),
+        };
+        if let Some(origin) = &mut self.origin {
+            origin.total = Some(end);
+        }
+        self.announce_length();
+        self.schedule(now);
+    }
+
+    pub(super) fn heard_retrying(
+        &mut self,
+        fetch: FetchId,
+        attempt: u32,
+        delay: Duration,
+        error: Arc<NetError>,
+    ) {
+        let transfer = self.transfers.iter().find(|known| known.id == fetch);
+        let at = transfer.map_or(0, |transfer| transfer.coming.start);
+        self.event(FileEvent::Retrying {
+            at,
+            attempt,
+            delay,
+            error,
+        });
+    }
+}

@@ -43,18 +43,32 @@ fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
     let server = Server::start()?;
     let (what, line) = match example() {
         Some(program) => {
-            let line = [program.display().to_string(), server.url.clone(), "--json".into()];
+            let line = [
+                program.display().to_string(),
+                server.url.clone(),
+                "--json".into(),
+            ];
             ("peak memory of the example pcm", line.to_vec())
         }
-        None => ("peak memory of a reader like pcm", child::command_line("read", &[&server.url])?),
+        None => (
+            "peak memory of a reader like pcm",
+            child::command_line("read", &[&server.url])?,
+        ),
     };
     let report: serde_json::Value = serde_json::from_str(child::output(&line)?.trim())?;
-    let peak = report["peak_memory_bytes"].as_u64().ok_or("no peak in the report")?;
+    let peak = report["peak_memory_bytes"]
+        .as_u64()
+        .ok_or("no peak in the report")?;
     let expected = fixtures::long_mp3(MINUTES).frames;
     if report["frames"].as_u64() != Some(expected) {
         return Err(format!("{} frames of {expected} were decoded", report["frames"]).into());
     }
-    bounds.at_most(what, peak as f64 / 1e6, PEAK, &format!("MB for {MINUTES} minutes of MP3"));
+    bounds.at_most(
+        what,
+        peak as f64 / 1e6,
+        PEAK,
+        &format!("MB for {MINUTES} minutes of MP3"),
+    );
     ahead(bounds, &server.url)
 }
 
@@ -72,15 +86,32 @@ fn ahead(bounds: &mut Bounds, url: &str) -> Result<(), AnyError> {
         fetched = now;
     }
     let disk = process::nameless_file_bytes()?;
-    bounds.at_most("bytes ahead of a reader that stands still", fetched as f64 / 1024.0, AHEAD, "KiB fetched");
-    bounds.note("on disk for it", &format!("{:.1} KiB", disk as f64 / 1024.0));
+    bounds.at_most(
+        "bytes ahead of a reader that stands still",
+        fetched as f64 / 1024.0,
+        AHEAD,
+        "KiB fetched",
+    );
+    bounds.note(
+        "on disk for it",
+        &format!("{:.1} KiB", disk as f64 / 1024.0),
+    );
     Ok(())
 }
 
 /// The program of the example, built now if need be: an old one would be measured otherwise. `None` if it cannot be.
 fn example() -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO")?;
-    let build = ["build", "--release", "--example", "pcm", "-p", "kithara-examples", "--locked", "--quiet"];
+    let build = [
+        "build",
+        "--release",
+        "--example",
+        "pcm",
+        "-p",
+        "kithara-examples",
+        "--locked",
+        "--quiet",
+    ];
     let built = Command::new(cargo).args(build).status().ok()?;
     // This bench lies in `release/deps`.
     let here = std::env::current_exe().ok()?;

@@ -60,7 +60,10 @@ fn first_frames(bounds: &mut Bounds) -> Result<(), AnyError> {
         let join = |(fixture, thread): (_, ScopedJoinHandle<'_, _>)| (fixture, thread.join());
         running.into_iter().map(join).collect()
     });
-    println!("{:<20} {:>12} {:>21} {:>21}", "", "of", "first frame", "all");
+    println!(
+        "{:<20} {:>12} {:>21} {:>21}",
+        "", "of", "first frame", "all"
+    );
     for (fixture, taken) in measured {
         let Some((first, all)) = taken.map_err(|_| format!("{}: a panic", fixture.file))?? else {
             println!("{:<20} not supported", fixture.file);
@@ -84,9 +87,15 @@ fn first_frames(bounds: &mut Bounds) -> Result<(), AnyError> {
 }
 
 /// What a fixture took for its first frame over a slow link, and in all over a fast one; `None` if it is refused.
-fn one_fixture(server: &FaultServer, fixture: &Fixture) -> Result<Option<(Taken, Taken)>, AnyError> {
+fn one_fixture(
+    server: &FaultServer,
+    fixture: &Fixture,
+) -> Result<Option<(Taken, Taken)>, AnyError> {
     let script = || Script::file(fixture.bytes()).media_type(fixture.media_type());
-    let (slow, fast) = (format!("/slow/{}", fixture.file), format!("/fast/{}", fixture.file));
+    let (slow, fast) = (
+        format!("/slow/{}", fixture.file),
+        format!("/fast/{}", fixture.file),
+    );
     server.serve(&slow, script().throttle(SLOW));
     let told = |error: kithara::Error| format!("{}: {error}", fixture.file);
     let resource = match Resource::blocking(ResourceConfig::new(server.url(&slow))?) {
@@ -106,8 +115,18 @@ fn one_fixture(server: &FaultServer, fixture: &Fixture) -> Result<Option<(Taken,
 fn seeks(bounds: &mut Bounds) -> Result<(), AnyError> {
     let cases = [
         ("a fast seek in WAV", "wav", fixtures::long_wav(120), 1.0),
-        ("a fast seek in MP3 of a constant rate", "mp3", fixtures::long_mp3(20), 1.0),
-        ("a fast seek in FLAC without a seek table", "flac", fixtures::long_flac(120), 5.0),
+        (
+            "a fast seek in MP3 of a constant rate",
+            "mp3",
+            fixtures::long_mp3(20),
+            1.0,
+        ),
+        (
+            "a fast seek in FLAC without a seek table",
+            "flac",
+            fixtures::long_flac(120),
+            5.0,
+        ),
     ];
     for (what, extension, made, bound) in cases {
         let middle = Duration::from_secs(made.frames / u64::from(made.sample_rate) / 2);
@@ -116,14 +135,21 @@ fn seeks(bounds: &mut Bounds) -> Result<(), AnyError> {
         server.serve(&path, Script::file(made.bytes).throttle(MEDIUM));
         let requests = one_seek(&server, &path, middle)?;
         let taken = Taken::of(&requests);
-        let starts: Vec<u64> = requests.iter().filter_map(|one| Some(one.range?.0)).collect();
+        let starts: Vec<u64> = requests
+            .iter()
+            .filter_map(|one| Some(one.range?.0))
+            .collect();
         let unit = format!("requests, {} bytes, from {starts:?}", taken.bytes);
         bounds.at_most(what, taken.requests as f64, bound, &unit);
     }
     Ok(())
 }
 
-fn one_seek(server: &FaultServer, path: &str, to: Duration) -> Result<Vec<LoggedRequest>, AnyError> {
+fn one_seek(
+    server: &FaultServer,
+    path: &str,
+    to: Duration,
+) -> Result<Vec<LoggedRequest>, AnyError> {
     let config = ResourceConfig::new(server.url(path))?.with_look_ahead_bytes(256 * 1024);
     let mut resource = Resource::blocking(config)?;
     let mut block = vec![0.0; 1024];
@@ -147,7 +173,9 @@ fn one_seek(server: &FaultServer, path: &str, to: Duration) -> Result<Vec<Logged
 fn quiet(server: &FaultServer, path: &str) -> usize {
     loop {
         server.wait_until("the look-ahead", |requests| {
-            requests.iter().all(|request| request.outcome != Outcome::Running)
+            requests
+                .iter()
+                .all(|request| request.outcome != Outcome::Running)
         });
         let before = server.requests_for(path).len();
         std::thread::sleep(Duration::from_millis(300));

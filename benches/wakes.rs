@@ -48,7 +48,10 @@ fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
     let mut running = Vec::new();
     for role in ["local", "remote"] {
         let line = child::command_line(role, &[])?;
-        let process = Command::new(&line[0]).args(&line[1..]).stdout(Stdio::piped()).spawn()?;
+        let process = Command::new(&line[0])
+            .args(&line[1..])
+            .stdout(Stdio::piped())
+            .spawn()?;
         running.push((role, process));
     }
     for (role, process) in running {
@@ -58,7 +61,12 @@ fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
         }
         let text = String::from_utf8(output.stdout)?;
         for ((what, bound), rate) in PROMISED.iter().zip(text.split_whitespace()) {
-            bounds.at_most(&format!("a {role} file, {what}"), rate.parse()?, *bound, "a second");
+            bounds.at_most(
+                &format!("a {role} file, {what}"),
+                rate.parse()?,
+                *bound,
+                "a second",
+            );
         }
     }
     Ok(())

@@ -43,13 +43,13 @@ impl Bounds {
         for broken in &self.broken {
             eprintln!("{}: {broken}", self.bench);
         }
-        if let Err(error) = &outcome {
-            eprintln!("{}: {error}", self.bench);
-        }
-        if outcome.is_ok() && self.broken.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
+        match outcome {
+            Ok(()) if self.broken.is_empty() => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("{}: {error}", self.bench);
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -134,7 +134,13 @@ fn every_format_over_http_decodes_the_same_from_few_requests() {
 #[test]
 fn first_sound_needs_only_the_front_of_the_file() {
     // A page of Ogg may take 64 KiB, and is only usable whole (RFC 3533 §6).
-    let front = |name: &str| if name.contains("ogg") { 96 * 1024 } else { 48 * 1024 };
+    let front = |name: &str| {
+        if name.contains("ogg") {
+            96 * 1024
+        } else {
+            48 * 1024
+        }
+    };
     let long = [
         ("mp3", long_mp3(3).bytes),
         ("wav", long_wav(30).bytes),
@@ -158,7 +164,10 @@ fn first_sound_needs_only_the_front_of_the_file() {
         }
         let gate = Gate::new();
         let path = format!("/front/{name}");
-        server.serve(&path, Script::file(bytes).hold_at(front(name) as u64, &gate));
+        server.serve(
+            &path,
+            Script::file(bytes).hold_at(front(name) as u64, &gate),
+        );
         let resource = Resource::blocking(remote(&server.url(&path)));
         let resource = resource.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(server.requests_for(&path).len(), 1, "{name}: one request");

@@ -11,19 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kithara::net::{HeaderHook, Headers, HookRequest, NetOptions, Refreshed, Url};
 use kithara::{ErrorKind, SeekMode};
-use kithara_tests::fixtures::{fixture, long_wav};
+use kithara_tests::fixtures::fixture;
 use kithara_tests::server::{FaultServer, Outcome, Script, Step};
 use network::*;
-
-fn long(seconds: u32) -> (Vec<u8>, Vec<f32>) {
-    let bytes = long_wav(seconds).bytes;
-    let pcm = local(&bytes, "wav");
-    (bytes, pcm)
-}
-
-fn wav(bytes: &[u8]) -> Script {
-    Script::file(bytes.to_vec()).media_type("audio/wav")
-}
 
 /// What a wrong answer leads to.
 struct Case {
@@ -147,10 +137,10 @@ fn an_answer_that_is_no_media_is_refused() {
                 1,
             ),
             // In the middle of a title its length gives it away before its content does.
-        Case {
-            then: ErrorKind::ContentChanged,
-            ..case("a portal that lies", html.media_type("audio/wav"), kind, 1)
-        },
+            Case {
+                then: ErrorKind::ContentChanged,
+                ..case("a portal that lies", html.media_type("audio/wav"), kind, 1)
+            },
             case(
                 "gzip",
                 wav(&bytes).header("Content-Encoding", "gzip"),
@@ -313,7 +303,11 @@ fn a_length_that_lies_is_an_error_or_harmless_but_never_the_next_answer() {
     let bytes = fixture("mp3-cbr-notag.mp3").bytes();
     let expected = local(&bytes, "mp3");
     let len = bytes.len();
-    let whole = || Script::file(bytes.clone()).media_type("audio/mpeg").without_ranges();
+    let whole = || {
+        Script::file(bytes.clone())
+            .media_type("audio/mpeg")
+            .without_ranges()
+    };
     let next = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".to_vec();
     let network = ErrorKind::Network;
     for (name, answer, kind) in [
@@ -341,10 +335,20 @@ fn a_length_that_lies_is_an_error_or_harmless_but_never_the_next_answer() {
         let outcome = Listener::try_open(config(&server.url("/a.wav")));
         match (outcome, kind) {
             (Ok(mut listener), None) => {
-                listener.play().unwrap_or_else(|error| panic!("{name}: {error:?}"));
-                let said = if name == "too small" { listener.pcm.len() } else { expected.len() };
+                listener
+                    .play()
+                    .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                let said = if name == "too small" {
+                    listener.pcm.len()
+                } else {
+                    expected.len()
+                };
                 assert_same(&listener.pcm, &expected[..said], name);
-                assert!(said > expected.len() * 9 / 10, "{name}: {said} of {}", expected.len());
+                assert!(
+                    said > expected.len() * 9 / 10,
+                    "{name}: {said} of {}",
+                    expected.len()
+                );
             }
             (Ok(mut listener), Some(kind)) => {
                 let error = listener.fails_after_exact_prefix(&expected, name);

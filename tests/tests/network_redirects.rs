@@ -19,19 +19,26 @@ fn a_redirect_is_followed_five_times_and_no_further() {
     let expected = local(&bytes, "wav");
     let server = FaultServer::start();
     for hop in 1..=6 {
-        server.serve(&format!("/{hop}"), Script::redirect(302, &format!("/{}", hop - 1)));
+        server.serve(
+            &format!("/{hop}"),
+            Script::redirect(302, &format!("/{}", hop - 1)),
+        );
     }
     server.serve("/0", Script::file(bytes).media_type("audio/wav"));
     Listener::open(config(&server.url("/5"))).plays_exactly(&expected, "five hops");
     assert_eq!(server.requests().len(), 6);
 
     let before = server.requests().len();
-    let error = Listener::try_open(config(&server.url("/6"))).err().expect("six hops");
+    let error = Listener::try_open(config(&server.url("/6")))
+        .err()
+        .expect("six hops");
     assert_eq!(error.kind(), ErrorKind::Policy, "{error:?}");
     assert_eq!(server.requests().len() - before, 6);
 
     server.serve("/loop", Script::redirect(307, "/loop"));
-    let error = Listener::try_open(config(&server.url("/loop"))).err().expect("a loop");
+    let error = Listener::try_open(config(&server.url("/loop")))
+        .err()
+        .expect("a loop");
     assert_eq!(error.kind(), ErrorKind::Policy);
     assert_eq!(server.requests_for("/loop").len(), 6);
 }
@@ -52,7 +59,9 @@ fn a_redirect_to_anything_but_http_is_refused_and_no_file_opened() {
     ] {
         server.serve("/a", Script::redirect(302, &target));
         let before = server.requests().len();
-        let error = Listener::try_open(config(&server.url("/a"))).err().expect("refused");
+        let error = Listener::try_open(config(&server.url("/a")))
+            .err()
+            .expect("refused");
         assert_eq!(error.kind(), ErrorKind::Policy, "{target}: {error:?}");
         assert_eq!(server.requests().len() - before, 1, "{target}");
     }
@@ -67,9 +76,14 @@ fn a_redirect_that_leads_nowhere_is_an_error() {
         ("no URL", Script::redirect(302, "http://[::1")),
     ] {
         server.serve("/a", script);
-        let error = Listener::try_open(config(&server.url("/a"))).err().expect(name);
+        let error = Listener::try_open(config(&server.url("/a")))
+            .err()
+            .expect(name);
         let kind = error.kind();
-        assert!(matches!(kind, ErrorKind::Http(300 | 302) | ErrorKind::Network), "{name}: {error:?}");
+        assert!(
+            matches!(kind, ErrorKind::Http(300 | 302) | ErrorKind::Network),
+            "{name}: {error:?}"
+        );
     }
 }
 
@@ -79,7 +93,10 @@ fn a_stranger_gets_no_header_no_referer_no_cookie_and_no_password() {
     let expected = local(&bytes, "wav");
     let (home, stranger) = (FaultServer::start(), FaultServer::start());
     let there = stranger.url("/a.wav");
-    home.serve("/a.wav", Script::redirect(302, &there).header("Set-Cookie", &format!("id={CANARY}; Path=/")));
+    home.serve(
+        "/a.wav",
+        Script::redirect(302, &there).header("Set-Cookie", &format!("id={CANARY}; Path=/")),
+    );
     stranger.serve("/a.wav", Script::file(bytes).media_type("audio/wav"));
     let url = format!("http://user:{CANARY}@{}/a.wav?token={CANARY}", home.addr());
     let origin = Origin::of(&Url::parse(&url).unwrap()).unwrap();
@@ -94,13 +111,27 @@ fn a_stranger_gets_no_header_no_referer_no_cookie_and_no_password() {
         .plays_exactly(&expected, "redirected to a stranger");
 
     let first = &home.requests()[0];
-    assert_eq!(first.header("x-api-key"), Some(CANARY), "home gets what it is owed");
+    assert_eq!(
+        first.header("x-api-key"),
+        Some(CANARY),
+        "home gets what it is owed"
+    );
     assert!(first.header("authorization").is_some());
     assert!(stranger.requests().len() > 1);
-    let safe = ["host", "user-agent", "accept", "accept-encoding", "range", "if-range"];
+    let safe = [
+        "host",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+        "range",
+        "if-range",
+    ];
     for request in stranger.requests() {
         for (name, value) in &request.headers {
-            assert!(safe.contains(&name.as_str()), "the stranger was told {name}: {value}");
+            assert!(
+                safe.contains(&name.as_str()),
+                "the stranger was told {name}: {value}"
+            );
         }
         assert!(!format!("{request:?}").contains(CANARY));
     }
@@ -120,7 +151,11 @@ fn a_signed_target_that_expires_is_looked_up_again_at_its_source() {
         server.serve("/signed.wav?n=2", file);
         let config = config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD);
         let events = Listener::open(config).plays_exactly(&expected, "a second signature");
-        assert_eq!((retries(&events), server.requests_for("/a.wav").len()), (0, 2), "{status}");
+        assert_eq!(
+            (retries(&events), server.requests_for("/a.wav").len()),
+            (0, 2),
+            "{status}"
+        );
     }
 }
 
@@ -132,7 +167,8 @@ fn a_signed_target_that_is_refused_for_good_is_looked_up_once() {
     server.serve("/a.wav", Script::redirect(302, "/signed.wav"));
     let file = Script::file(bytes).media_type("audio/wav");
     server.serve_sequence("/signed.wav", [file, Script::of_status(403)]);
-    let mut listener = Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
+    let mut listener =
+        Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
     let error = listener.fails_after_exact_prefix(&expected, "refused for good");
     assert_eq!(error.kind(), ErrorKind::Expired, "{error:?}");
     assert_eq!(server.requests_for("/a.wav").len(), 2);
@@ -144,7 +180,11 @@ fn no_error_event_or_debug_shows_a_query_a_user_or_a_header() {
     let bytes = long_wav(4).bytes;
     let server = FaultServer::start();
     let good = Script::file(bytes).media_type("audio/wav");
-    let echo = |script: Script| script.header("X-Echo", CANARY).etag(&format!("\"{CANARY}\""));
+    let echo = |script: Script| {
+        script
+            .header("X-Echo", CANARY)
+            .etag(&format!("\"{CANARY}\""))
+    };
     let failures = [
         Script::of_status(404).status_line(&format!("HTTP/1.1 404 {CANARY}")),
         Script::of_status(503),
@@ -159,10 +199,21 @@ fn no_error_event_or_debug_shows_a_query_a_user_or_a_header() {
     server.serve("/loop", Script::redirect(302, &format!("/loop?{CANARY}")));
     for (number, failure) in failures.into_iter().enumerate() {
         for first in [true, false] {
+            if first && number == 6 {
+                // An entity tag can only be wrong after another one.
+                continue;
+            }
             let path = format!("/{number}-{first}.wav");
-            let answers = if first { vec![failure.clone()] } else { vec![echo(good.clone()), failure.clone()] };
+            let answers = if first {
+                vec![failure.clone()]
+            } else {
+                vec![echo(good.clone()), failure.clone()]
+            };
             server.serve_sequence(&path, answers);
-            let url = format!("http://{CANARY}:{CANARY}@{}{path}?token={CANARY}#{CANARY}", server.addr());
+            let url = format!(
+                "http://{CANARY}:{CANARY}@{}{path}?token={CANARY}#{CANARY}",
+                server.addr()
+            );
             let mut options = impatient(std::time::Duration::from_millis(60));
             let origin = Origin::of(&Url::parse(&url).unwrap()).unwrap();
             options.headers = vec![(origin, Headers::new().with("X-Api-Key", CANARY).unwrap())];
@@ -179,13 +230,17 @@ fn no_error_event_or_debug_shows_a_query_a_user_or_a_header() {
             };
             while let Ok(event) = events.try_recv() {
                 heard += &format!("{event:?}");
-                if let ResourceEvent::File(kithara::file::FileEvent::Retrying { error, .. }) = event {
+                if let ResourceEvent::File(kithara::file::FileEvent::Retrying { error, .. }) = event
+                {
                     heard += &told(&*error);
                 }
             }
             heard += &format!("{error:?} {error:#?} {}", told(&error));
             assert!(!heard.contains(CANARY), "{path}: {heard}");
-            assert!(heard.contains("127.0.0.1"), "{path}: it says nothing at all: {heard}");
+            assert!(
+                heard.contains("127.0.0.1"),
+                "{path}: it says nothing at all: {heard}"
+            );
         }
     }
 }
@@ -203,7 +258,10 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[test]
 fn a_refused_scheme_is_told_without_its_secrets() {
-    for input in [format!("ftp://u:{CANARY}@h/a?{CANARY}"), format!("http://[{CANARY}/?{CANARY}")] {
+    for input in [
+        format!("ftp://u:{CANARY}@h/a?{CANARY}"),
+        format!("http://[{CANARY}/?{CANARY}"),
+    ] {
         let error = ResourceConfig::new(&input).expect_err("refused");
         assert!(!told(&error).contains(CANARY), "{error:?}");
         assert!(error.source().is_none());

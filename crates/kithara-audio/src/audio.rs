@@ -1,5 +1,6 @@
 //! The reading end.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -112,6 +113,13 @@ impl Audio {
         &self.held.info
     }
 
+    /// Keeps `company` until this audio has been dropped, and then lets the decode thread drop it: what travels with the
+    /// audio to an audio thread, and was given here before, is not freed there. The first call counts.
+    pub fn keep(&self, company: Arc<dyn Any + Send + Sync>) {
+        // A second one is dropped here, which is not an audio thread's doing.
+        let _ = self.held.company.set(company);
+    }
+
     pub(crate) fn pool(&self) -> &PcmPool {
         &self.pool
     }
@@ -180,6 +188,8 @@ impl PcmReader for Audio {
             self.held.shared.count_underrun();
         }
         self.playing = state == ReadState::Playing;
+        // A read that was given up may have left word that it waits.
+        self.held.shared.wait_over();
         self.settle(done, state);
         ReadOutcome {
             frames: done / self.channels,
@@ -224,6 +234,7 @@ impl Audio {
                 Supply::Samples(count) => {
                     let count = count.min(wanted);
                     take(self, count);
+                    self.held.shared.wait_over();
                     self.settle(count, ReadState::Playing);
                     self.ask_for_more();
                     return Poll::Ready(Ok(count));
@@ -233,10 +244,14 @@ impl Audio {
             self.settle(0, state);
             match state {
                 ReadState::Ended => {
+                    self.held.shared.wait_over();
                     self.tell_end();
                     return Poll::Ready(Ok(0));
                 }
-                ReadState::Failed => return Poll::Ready(Err(self.error())),
+                ReadState::Failed => {
+                    self.held.shared.wait_over();
+                    return Poll::Ready(Err(self.error()));
+                }
                 _ if registered => return Poll::Pending,
                 _ => {
                     // And look again: it may have come in between.

@@ -46,10 +46,10 @@ impl AudioControl {
         self.shared.set_paused(true);
     }
 
-    /// Lets reads go on.
+    /// Lets reads go on. May be called on an audio thread.
     pub fn resume(&self) {
         self.shared.set_paused(false);
-        self.shared.wake_reader();
+        self.shared.flush();
         self.shared.unpark_worker();
     }
 

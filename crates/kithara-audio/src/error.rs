@@ -1,5 +1,7 @@
 //! Why no more audio can be read.
 
+use std::sync::Arc;
+
 use kithara_decode::{DecodeError, PcmSpec};
 use kithara_stream::StreamError;
 
@@ -52,8 +54,8 @@ pub enum AudioError {
     /// The decode thread could not be started, died, or is stuck in a codec. Other audio is unaffected.
     #[error("{what}")]
     Worker {
-        /// What happened.
-        what: String,
+        /// What happened. Shared, because a seek on an audio thread may be told.
+        what: Arc<str>,
     },
 }
 

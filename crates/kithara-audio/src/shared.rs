@@ -282,6 +282,11 @@ impl Shared {
         fence(Ordering::SeqCst);
     }
 
+    /// The reader waits no longer, though perhaps nobody woke it: its waker is not to be touched by an audio thread.
+    pub(crate) fn wait_over(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+    }
+
     /// Whether the decode thread sleeps. Not asked by audio threads, since the answer leads to a wake.
     pub(crate) fn is_worker_parked(&self) -> bool {
         // Pairs with the fence in `park`: either the worker sees the room just made, or this sees it parked.

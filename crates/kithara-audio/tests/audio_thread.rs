@@ -183,3 +183,23 @@ fn dropping_frees_nothing_on_the_reading_thread() {
     drop(to_audio_thread);
     audio_thread.join().unwrap();
 }
+
+#[test]
+fn what_an_audio_keeps_is_dropped_by_the_decode_thread() {
+    struct Company(mpsc::Sender<Option<String>>);
+    impl Drop for Company {
+        fn drop(&mut self) {
+            let name = thread::current().name().map(str::to_owned);
+            self.0.send(name).unwrap();
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let audio = open(ramp(1_000), AudioConfig::new()).wait().unwrap();
+    let company = std::sync::Arc::new(Company(tell));
+    audio.keep(company.clone());
+    watched(|| {
+        drop(company);
+        drop(audio);
+    });
+    assert_eq!(told.recv().unwrap().as_deref(), Some("kithara-decode"));
+}

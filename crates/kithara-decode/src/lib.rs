@@ -2,7 +2,7 @@
 //!
 //! It is **not** a player: it knows no clock, no network, no cache and no async, it doesn't resample, mix or trim for
 //! gapless playing, and it decodes one run (a file, or consecutive segments of one variant) from its first byte to its
-//! end. symphonia's decoders do the decoding; no type of symphonia appears in the signatures outside [`mp4`].
+//! end. symphonia's decoders do the decoding; no type of symphonia appears in a public signature.
 //!
 //! ```text
 //! ByteSource ─ Input ─ sniff ─► container/*  ──packets──► codec ──frames──► Pipeline ──► PcmChunk

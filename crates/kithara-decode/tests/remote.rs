@@ -44,19 +44,9 @@ fn the_first_chunk_needs_the_front_and_nothing_else() {
     );
 }
 
-/// A long constant-rate MP3: the frames of a fixture, many times.
-fn long_mp3() -> Vec<u8> {
-    let bytes = fixture("mp3-cbr-notag.mp3").bytes();
-    let start = bytes
-        .windows(2)
-        .position(|pair| pair[0] == 0xff && pair[1] & 0xe0 == 0xe0)
-        .expect("a frame");
-    bytes[start..].repeat(60)
-}
-
 #[test]
 fn a_seek_in_constant_rate_mp3_takes_one_jump() {
-    let bytes = long_mp3();
+    let bytes = kithara_tests::fixtures::long_mp3(3).bytes;
     let source = Remote::new(bytes);
     let touched = Arc::clone(&source.touched);
     let mut decoder = open_source(source, "long.mp3").expect("opens");
@@ -98,4 +88,24 @@ fn large_tags_are_jumped_over() {
     assert!(decoder.next_chunk().expect("decodes").is_some());
     assert_eq!(touched.jumps(), 1);
     assert!(touched.bytes() <= 128 * 1024, "{}", touched.bytes());
+}
+
+#[test]
+fn a_constant_rate_that_drifts_is_not_claimed_to_be_exact() {
+    // Each repeat starts the padding anew, so frames lie a little before where the rate puts them.
+    let bytes = fixture("mp3-cbr-notag.mp3").bytes().repeat(300);
+    let source = Remote::new(bytes);
+    let touched = Arc::clone(&source.touched);
+    let mut decoder = open_source(source, "joined.mp3").expect("opens");
+    drop(decoder.next_chunk());
+    let before = touched.jumps();
+    let landing = decoder
+        .seek(std::time::Duration::from_secs(500), SeekMode::Fast)
+        .expect("seeks");
+    assert!(!landing.exact);
+    assert_eq!(touched.jumps() - before, 1);
+    let exact = decoder
+        .seek(std::time::Duration::from_secs(500), SeekMode::Exact)
+        .expect("seeks");
+    assert!(exact.exact);
 }

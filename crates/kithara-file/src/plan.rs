@@ -315,12 +315,15 @@ impl FilePlan {
                 return;
             };
             let range = self.request_at(gap.start);
-            from = range.end;
-            let overlaps = |transfer: &Transfer| {
+            let overlaps = |transfer: &&Transfer| {
                 transfer.coming.start < range.end && range.start < transfer.coming.end
             };
-            if !self.transfers.iter().any(overlaps) {
-                self.start(now, range.clone(), range.end);
+            match self.transfers.iter().find(overlaps) {
+                Some(running) => from = running.coming.end,
+                None => {
+                    from = range.end;
+                    self.start(now, range.clone(), range.end);
+                }
             }
             if self.end() == u64::MAX {
                 return;

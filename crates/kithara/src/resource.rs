@@ -17,7 +17,7 @@ use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
 ///
 /// Frames come interleaved as `f32` in the spec of the source, which is fixed at open. Reads return everything before a
 /// failure exactly, then the same error until a seek. Dropping the resource ends everything it started, at once and
-/// without blocking.
+/// without blocking; an audio thread may do it, at the price of one wake call.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), kithara::Error> {
@@ -28,7 +28,13 @@ use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
 /// # let _ = frames; Ok(()) }
 /// ```
 pub struct Resource {
+    // Shared with the audio, which is dropped after it, so that none of it is freed where the resource is dropped.
+    company: Arc<Company>,
     audio: Audio,
+}
+
+/// What a resource is besides its audio.
+struct Company {
     control: Control,
     events: Events<ResourceEvent>,
     cancel: CancellationToken,
@@ -95,13 +101,14 @@ impl Resource {
         let control = Control::new(audio.control(), traffic);
         let closer = audio.control();
         let watch = kithara_stream::when_cancelled(&cancel, move || closer.close())?;
-        Ok(Self {
-            audio,
+        let company = Arc::new(Company {
             control,
             events,
             cancel,
             _watch: watch,
-        })
+        });
+        audio.keep(company.clone());
+        Ok(Self { company, audio })
     }
 
     /// Sample rate and channels of everything read. May be called on an audio thread.
@@ -134,7 +141,7 @@ impl Resource {
     pub fn read(&mut self, out: &mut [f32]) -> Result<usize, Error> {
         self.audio
             .read(out)
-            .map_err(|error| told(error, &self.cancel))
+            .map_err(|error| told(error, &self.company.cancel))
     }
 
     /// Like [`read`](Self::read), one plane per channel; the shortest plane limits the frames. Returns frames.
@@ -144,7 +151,7 @@ impl Resource {
     pub fn read_planar(&mut self, out: &mut [&mut [f32]]) -> Result<usize, Error> {
         self.audio
             .read_planar(out)
-            .map_err(|error| told(error, &self.cancel))
+            .map_err(|error| told(error, &self.company.cancel))
     }
 
     /// [`read`](Self::read) that waits without blocking, on any executor.
@@ -153,7 +160,7 @@ impl Resource {
     /// Those of [`read`](Self::read).
     pub async fn read_async(&mut self, out: &mut [f32]) -> Result<usize, Error> {
         let read = self.audio.read_async(out).await;
-        read.map_err(|error| told(error, &self.cancel))
+        read.map_err(|error| told(error, &self.company.cancel))
     }
 
     /// Reads what is ready and fills the rest of `out` with silence; tells how many frames are audio, and why no more.
@@ -167,7 +174,7 @@ impl Resource {
     /// The rest of the title block by block, as fast as it can be decoded. Blocks the calling thread; ends after the
     /// last frame or the first error.
     pub fn blocks(&mut self) -> impl Iterator<Item = Result<PcmChunk, Error>> + '_ {
-        let cancel = self.cancel.clone();
+        let cancel = self.company.cancel.clone();
         self.audio
             .blocks()
             .map(move |block| block.map_err(|error| told(error, &cancel)))
@@ -175,13 +182,13 @@ impl Resource {
 
     /// A handle that controls the resource from anywhere, also after the resource went into a mixer.
     pub fn control(&self) -> Control {
-        self.control.clone()
+        self.company.control.clone()
     }
 
     /// A subscription to everything the resource reports from now on. To hear what happens during the open as well, use
     /// [`ResourceConfig::events`].
     pub fn events(&self) -> Events<ResourceEvent> {
-        self.events.clone()
+        self.company.events.clone()
     }
 
     /// [`Control::seek`].
@@ -189,22 +196,22 @@ impl Resource {
     /// # Errors
     /// [`ErrorKind::Closed`] once the resource is closed.
     pub fn seek(&self, to: Duration, mode: SeekMode) -> Result<SeekId, Error> {
-        self.control.seek(to, mode)
+        self.company.control.seek(to, mode)
     }
 
     /// [`Control::position`].
     pub fn position(&self) -> Duration {
-        self.control.position()
+        self.company.control.position()
     }
 
     /// [`Control::pause`].
     pub fn pause(&self) {
-        self.control.pause();
+        self.company.control.pause();
     }
 
     /// [`Control::resume`].
     pub fn resume(&self) {
-        self.control.resume();
+        self.company.control.resume();
     }
 }
 
@@ -218,7 +225,7 @@ impl PcmReader for Resource {
     }
 
     fn position(&self) -> Duration {
-        self.control.position()
+        self.company.control.position()
     }
 
     fn read(&mut self, out: &mut [f32]) -> Result<usize, AudioError> {

@@ -5,21 +5,24 @@ use std::time::Duration;
 use rodio::source::SeekError;
 use rodio::{ChannelCount, SampleRate, Source};
 
-use crate::{Control, MediaDuration, ReadState, Resource, SeekMode};
+use crate::{MediaDuration, ReadState, Resource, SeekMode};
 
-/// Frames taken from the resource at a time: about 6 ms at 44.1 kHz, so that pause, seek and
-/// [`Control::position`] stay close to what is heard.
-const FRAMES: usize = 256;
+/// Samples taken from the resource at a time: about 6 ms of stereo at 44.1 kHz, so that pause, seek and
+/// [`Control::position`](crate::Control::position) stay close to what is heard.
+const SAMPLES: usize = 512;
 
 /// A [`Resource`] that plays in a `rodio` mixer.
 ///
 /// It never waits and never allocates after it was made: when nothing is ready yet it yields silence, which is
 /// counted in [`Stats::underruns`](crate::Stats::underruns) and reported as an event, and it ends only at the end of the
-/// title or when the title failed. Keep a [`Control`] to tell these apart, to pause and to seek.
+/// title or when the title failed. Keep a [`Control`](crate::Control) to tell these apart, to pause and to seek.
+/// Dropping it frees nothing on the calling thread either.
 pub struct RodioSource {
     resource: Resource,
-    control: Control,
-    block: Vec<f32>,
+    // Not a vector, which would be freed on the audio thread.
+    block: [f32; SAMPLES],
+    /// How much of the block is used: whole frames.
+    len: usize,
     next: usize,
     total: Option<Duration>,
 }
@@ -43,10 +46,10 @@ impl From<Resource> for RodioSource {
     fn from(resource: Resource) -> Self {
         let channels = usize::from(resource.spec().channels.get());
         Self {
-            control: resource.control(),
             total: resource.duration().map(MediaDuration::value),
-            block: vec![0.0; FRAMES * channels],
-            next: FRAMES * channels,
+            block: [0.0; SAMPLES],
+            len: SAMPLES - SAMPLES % channels,
+            next: SAMPLES - SAMPLES % channels,
             resource,
         }
     }
@@ -57,8 +60,8 @@ impl Iterator for RodioSource {
 
     /// The next sample, on the audio thread: no lock, allocation, free or system call.
     fn next(&mut self) -> Option<f32> {
-        if self.next == self.block.len() {
-            let outcome = self.resource.try_read(&mut self.block);
+        if self.next == self.len {
+            let outcome = self.resource.try_read(&mut self.block[..self.len]);
             let over = matches!(outcome.state, ReadState::Ended | ReadState::Failed);
             if over && outcome.frames == 0 {
                 return None;
@@ -67,7 +70,7 @@ impl Iterator for RodioSource {
             if over {
                 // What follows the last frame is not part of the title: those frames move to the block's end.
                 let samples = outcome.frames * usize::from(self.resource.spec().channels.get());
-                self.next = self.block.len() - samples;
+                self.next = self.len - samples;
                 self.block.copy_within(..samples, self.next);
             }
         }
@@ -96,11 +99,18 @@ impl Source for RodioSource {
 
     /// Returns at once; silence until the new place is ready.
     fn try_seek(&mut self, to: Duration) -> Result<(), SeekError> {
-        self.control
+        self.resource
             .seek(to, SeekMode::Fast)
             .map_err(|error| SeekError::Other(std::sync::Arc::new(error)))?;
-        // What was taken from before the seek is not heard any more.
-        self.next = self.block.len();
+        // What was taken from before the seek is not heard any more, but a frame that was begun is ended, in silence: the
+        // next sample is for the channel that is next.
+        let channels = usize::from(self.resource.spec().channels.get());
+        let begun = self.next % channels;
+        self.next = self.len;
+        if begun > 0 {
+            self.next -= channels - begun;
+            self.block[self.next..self.len].fill(0.0);
+        }
         Ok(())
     }
 }

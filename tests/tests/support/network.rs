@@ -15,7 +15,8 @@ use kithara::net::{
     Body, HttpClient, Net, NetError, NetExt, NetOptions, Request, Response, RetryPolicy, Timeouts,
 };
 use kithara::{Error, Events, Resource, ResourceConfig, ResourceEvent, TryRecvError};
-use kithara_tests::server::{FaultServer, LoggedRequest};
+use kithara_tests::fixtures::long_wav;
+use kithara_tests::server::{FaultServer, LoggedRequest, Script};
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * 1024;
@@ -181,6 +182,17 @@ pub fn assert_same(got: &[f32], expected: &[f32], what: &str) {
         );
     }
     assert_eq!(got.len(), expected.len(), "{what}: samples");
+}
+
+/// A file that takes several requests, and its samples.
+pub fn long(seconds: u32) -> (Vec<u8>, Vec<f32>) {
+    let bytes = long_wav(seconds).bytes;
+    let pcm = local(&bytes, "wav");
+    (bytes, pcm)
+}
+
+pub fn wav(bytes: &[u8]) -> Script {
+    Script::file(bytes.to_vec()).media_type("audio/wav")
 }
 
 /// What these bytes decode to when nothing goes wrong.

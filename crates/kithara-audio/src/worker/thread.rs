@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use kithara_decode::{DecodeError, DecoderOptions, Guard, TrackMetadata};
@@ -19,11 +19,12 @@ const STACK_BYTES: usize = 2 << 20;
 
 /// What the `Audio` borrows from. The decode thread keeps a share and drops it last, so that dropping an `Audio` on an
 /// audio thread frees nothing.
-#[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) shared: Arc<Shared>,
     pub(crate) metadata: TrackMetadata,
     pub(crate) info: MediaInfo,
+    /// What the `Audio` was asked to keep.
+    pub(crate) company: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Starts a decode thread, which will tell `slot` how the open went.
@@ -48,7 +49,7 @@ where
     match spawned {
         Ok(handle) => shared.set_thread(handle.thread().clone()),
         Err(error) => slot.deliver(Err(AudioError::Worker {
-            what: format!("the decode thread could not be started: {error}"),
+            what: format!("the decode thread could not be started: {error}").into(),
         })),
     }
 }
@@ -136,6 +137,7 @@ impl Job {
             shared,
             metadata,
             info,
+            company: OnceLock::new(),
         }));
         Ok(Audio::new(
             Arc::clone(held),
@@ -166,7 +168,7 @@ impl Job {
             return;
         };
         let error = AudioError::Worker {
-            what: format!("the decode thread panicked: {}", message(&*panic)),
+            what: format!("the decode thread panicked: {}", message(&*panic)).into(),
         };
         tracing::error!(%error);
         self.shared.die(error.clone());

@@ -69,6 +69,9 @@ fn is_tag(rest: &[u8]) -> bool {
         .any(|mark| rest.starts_with(mark))
 }
 
+/// How far padding moves a frame of a constant rate: two slots of four bytes (ISO/IEC 11172-3 §2.4.3.1).
+const PADDING: u64 = 8;
+
 /// How seconds map to bytes where no index reaches.
 #[derive(Clone, Debug)]
 pub(crate) enum Rate {
@@ -250,7 +253,7 @@ impl<S: Syntax> Frames<S> {
             self.index.push((self.frame, self.offset));
         }
         self.offset += head.bytes as u64;
-        self.frame += u64::from(head.frames);
+        self.frame = self.frame.saturating_add(u64::from(head.frames));
     }
 
     /// Goes to the frame that holds `target` by passing headers from the nearest indexed place.
@@ -281,37 +284,45 @@ impl<S: Syntax> Frames<S> {
     }
 
     /// Goes to where a constant bit rate puts a frame; `false` where no frame begins there.
+    ///
+    /// An encoder that keeps the rate pads frames so that the n-th begins at n times the exact frame size, rounded: a
+    /// frame found anywhere else has another number, or something foreign lies before it.
     fn leap(&mut self, frame: u64) -> Result<bool> {
         let number = frame / u64::from(self.head.frames);
-        let exact =
-            u128::from(number) * u128::from(self.head.frames) * u128::from(self.head.bit_rate);
-        let padded = (exact / 8 / u128::from(self.head.sample_rate)) as u64;
-        for guess in [padded, number * self.head.bytes as u64] {
-            // Padding moves a frame by a slot, something foreign between frames by its length: the frame nearest to the
-            // computed place is it, as long as that is nearer than any other can be.
-            let reach = (self.head.bytes / 4) as u64;
-            let from = self.first + guess.saturating_sub(reach);
-            let centre = (self.first + guess - from) as usize;
-            self.input.seek(from);
-            let window = self.input.peek(centre + self.head.bytes * 2 + 16)?;
-            let fits = |at: usize| -> Option<FrameHead> {
-                let head = window.get(at..).and_then(S::parse)?;
-                (head.key == self.head.key && head.bit_rate == self.head.bit_rate).then_some(head)
-            };
-            let found = (0..=centre * 2)
-                .filter(|at| {
-                    fits(*at).is_some_and(|head| {
-                        at + head.bytes + S::HEAD > window.len() || fits(at + head.bytes).is_some()
-                    })
-                })
-                .min_by_key(|at| at.abs_diff(centre));
-            if let Some(at) = found {
-                self.offset = from + at as u64;
-                self.frame = number * u64::from(self.head.frames);
-                return Ok(true);
-            }
+        let samples = u128::from(number) * u128::from(self.head.frames);
+        let bits = samples.saturating_mul(u128::from(self.head.bit_rate));
+        let place = bits / 8 / u128::from(self.head.sample_rate);
+        let Some(centre) = u64::try_from(place)
+            .ok()
+            .and_then(|at| self.first.checked_add(at))
+        else {
+            return Ok(false);
+        };
+        if self.input.len().is_some_and(|len| centre >= len) {
+            return Ok(false);
         }
-        Ok(false)
+        let from = centre.saturating_sub(PADDING).max(self.first);
+        self.input.seek(from);
+        let window = self
+            .input
+            .peek(self.head.bytes * 2 + 4 * PADDING as usize)?;
+        let fits = |at: usize| -> Option<FrameHead> {
+            let head = window.get(at..).and_then(S::parse)?;
+            (head.key == self.head.key && head.bit_rate == self.head.bit_rate).then_some(head)
+        };
+        let follows = |at: usize, head: FrameHead| {
+            at + head.bytes + S::HEAD > window.len() || fits(at + head.bytes).is_some()
+        };
+        let near = 0..=(centre - from + PADDING) as usize;
+        let found = near
+            .filter(|at| fits(*at).is_some_and(|head| follows(*at, head)))
+            .min_by_key(|at| (from + *at as u64).abs_diff(centre));
+        let Some(at) = found else {
+            return Ok(false);
+        };
+        self.offset = from + at as u64;
+        self.frame = number * u64::from(self.head.frames);
+        Ok(true)
     }
 
     /// Goes near a frame by table or mean.
@@ -331,16 +342,24 @@ impl<S: Syntax> Frames<S> {
                 }
                 _ => frame as f64 * mean,
             },
-            Rate::Constant => frame as f64 * self.head.bytes as f64 / f64::from(self.head.frames),
+            Rate::Constant => {
+                frame as f64 * f64::from(self.head.bit_rate)
+                    / 8.0
+                    / f64::from(self.head.sample_rate)
+            }
         };
-        let mut offset = self.first + bytes.max(0.0) as u64;
+        let mut offset = self.first.saturating_add(bytes.max(0.0) as u64);
+        let mut most = u64::MAX >> 8;
         if let Some(len) = self.input.len() {
             offset = offset.min(len);
+            // A frame takes a byte at the least, so no run is longer.
+            most = len.saturating_mul(u64::from(self.head.frames));
         }
+        let frame = frame.min(most);
         self.input.seek(offset);
         let window = self.input.peek(16 * 1024)?;
         let at = find::<S>(window, window.len() < 16 * 1024);
-        self.offset = offset + at.unwrap_or(0) as u64;
+        self.offset = offset.saturating_add(at.unwrap_or(0) as u64);
         self.frame = frame / u64::from(self.head.frames) * u64::from(self.head.frames);
         self.exact = false;
         Ok(Arrival {

@@ -1,0 +1,4 @@
+//! `decode` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kithara_fuzz::decode::run(data));

@@ -1,0 +1,347 @@
+//! What happens to a whole process: it is stopped and continued, it ends, it forks, whatever its resources are doing.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
+
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/network.rs"]
+mod network;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+use kithara::net::{HttpClient, NetExt};
+use kithara::{ReadState, Resource, ResourceConfig, SeekMode};
+use kithara_tests::fixtures::{fixture, formula_sample, long_wav};
+use kithara_tests::server::{FaultServer, Gate, Script};
+use parking_lot::Mutex;
+
+use child::Other;
+
+/// The server's side of a title waits here.
+const HELD_AT: u64 = 1_000_000;
+const SECONDS: u32 = 20;
+const FRAMES: u64 = 44_100 * SECONDS as u64;
+
+/// Plays what the server holds of [`long_wav`] to the end and checks every sample.
+fn play_exactly(resource: &mut Resource) {
+    let mut buf = [0.0; 4096];
+    let mut frame = 0;
+    loop {
+        let read = resource.read(&mut buf).unwrap();
+        if read == 0 {
+            break;
+        }
+        for pair in buf[..read].chunks(2) {
+            for (channel, sample) in (0..).zip(pair) {
+                let expected = f32::from(formula_sample(frame, channel)) / 32768.0;
+                assert_eq!(*sample, expected, "frame {frame}");
+            }
+            frame += 1;
+        }
+    }
+    assert_eq!(frame, FRAMES);
+}
+
+fn signal(child: &Other, signal: libc::c_int) {
+    let id = libc::pid_t::try_from(child.id()).unwrap();
+    #[allow(unsafe_code)]
+    // SAFETY: it takes integers. The child was not waited for, so the id is still its own.
+    let sent = unsafe { libc::kill(id, signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Returns once the kernel says that the child stands still.
+fn await_stop(child: &Other) {
+    let id = libc::pid_t::try_from(child.id()).unwrap();
+    let mut status = 0;
+    #[allow(unsafe_code)]
+    // SAFETY: the pointer is to a live integer. A child that ended instead fails the test here.
+    let found = unsafe { libc::waitpid(id, &raw mut status, libc::WUNTRACED) };
+    assert!(found == id && libc::WIFSTOPPED(status), "{status:#x}");
+}
+
+#[test]
+fn a_process_that_was_stopped_for_longer_than_every_clock_plays_on() {
+    const TEST: &str = "a_process_that_was_stopped_for_longer_than_every_clock_plays_on";
+    const LIMIT: Duration = Duration::from_millis(700);
+    if let Some(url) = child::role() {
+        let client = HttpClient::new(network::impatient(LIMIT)).unwrap();
+        let config = ResourceConfig::new(&url)
+            .unwrap()
+            .with_client(std::sync::Arc::new(client.with_retry(network::quick())));
+        return play_exactly(&mut Resource::blocking(config).unwrap());
+    }
+    let server = FaultServer::start();
+    let bytes = long_wav(SECONDS).bytes;
+    let file = || Script::file(bytes.clone());
+    // What the connection has been through when the process goes on: nothing, a reset, a death nobody told of, an end.
+    let goes_on = Gate::new();
+    let silent = Gate::new();
+    let cases = [
+        ("/on.wav", file().hold_at(HELD_AT, &goes_on), true),
+        (
+            "/reset.wav",
+            file()
+                .hold_at(HELD_AT, &goes_on)
+                .reset_at(HELD_AT + 100_000),
+            true,
+        ),
+        (
+            "/cut.wav",
+            file().hold_at(HELD_AT, &goes_on).cut_at(HELD_AT + 100_000),
+            true,
+        ),
+        ("/dead.wav", file().hold_at(HELD_AT, &silent), false),
+    ];
+    let children = cases.map(|(path, first, _)| {
+        server.serve_sequence(path, [first, file()]);
+        let child = Other::start(TEST, &server.url(path));
+        server.wait_until("the child plays", |requests| {
+            let mut ours = requests.iter().filter(|request| request.path == path);
+            ours.any(|request| {
+                request.range.map_or(0, |range| range.0) + request.sent_body >= HELD_AT
+            })
+        });
+        signal(&child, libc::SIGSTOP);
+        await_stop(&child);
+        child
+    });
+    goes_on.open();
+    // Not to be safe: the time that passes while the process stands still is what is tested.
+    thread::sleep(LIMIT * 3);
+    for child in children {
+        signal(&child, libc::SIGCONT);
+        child.passes();
+    }
+}
+
+/// What a child leaves open when it ends, by name.
+const LEFT: &[&str] = &[
+    "playing",
+    "trying",
+    "paused",
+    "blocked",
+    "opening",
+    "polled",
+    "ended",
+    "failed",
+    "dropped",
+    "static",
+    "thread local",
+    "at exit",
+    "exit while reading",
+];
+
+static LEFT_BEHIND: Mutex<Option<Resource>> = Mutex::new(None);
+
+thread_local! {
+    static OF_THE_THREAD: RefCell<Option<Resource>> = const { RefCell::new(None) };
+}
+
+/// The URLs of a title that is served whole, one that stops in its middle, one that never begins, one that breaks off.
+#[derive(Clone)]
+struct Urls {
+    whole: String,
+    held: String,
+    unanswered: String,
+    broken: String,
+}
+
+impl Urls {
+    fn at(base: &str) -> Self {
+        let [whole, held, unanswered, broken] =
+            ["whole", "held", "unanswered", "broken"].map(|name| format!("{base}{name}.wav"));
+        Self {
+            whole,
+            held,
+            unanswered,
+            broken,
+        }
+    }
+}
+
+fn opened(url: &str) -> Resource {
+    Resource::blocking(network::config(url)).unwrap()
+}
+
+/// Runs `work` on a thread that nobody joins, and waits until it says that it is in the middle of it.
+fn in_the_middle(work: impl FnOnce(&dyn Fn()) + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        work(&move || {
+            // Only the first word is heard.
+            let _ = tell.send(());
+        });
+    });
+    told.recv().unwrap();
+}
+
+fn read_on(resource: &mut Resource, told: &dyn Fn()) -> kithara::Error {
+    let mut buf = [0.0; 1024];
+    loop {
+        match resource.read(&mut buf) {
+            Ok(0) => drop(resource.seek(Duration::ZERO, SeekMode::Fast)),
+            Ok(_) => told(),
+            Err(error) => return error,
+        }
+    }
+}
+
+extern "C" fn at_exit() {
+    if let Some(mut resource) = LEFT_BEHIND.lock().take() {
+        resource.try_read(&mut [0.0; 64]);
+        drop(resource.seek(Duration::ZERO, SeekMode::Fast));
+    }
+}
+
+/// Leaves resources open; the caller returns from here to the end of the process.
+fn leave(what: &str, urls: Urls) {
+    match what {
+        "playing" => in_the_middle(move |told| {
+            read_on(&mut opened(&urls.whole), told);
+        }),
+        "trying" => in_the_middle(move |told| {
+            let mut resource = opened(&urls.whole);
+            loop {
+                resource.try_read(&mut [0.0; 64]);
+                told();
+            }
+        }),
+        "paused" => {
+            let resource = opened(&urls.whole);
+            resource.pause();
+            std::mem::forget(resource);
+        }
+        "blocked" => in_the_middle(move |told| {
+            read_on(&mut opened(&urls.held), told);
+        }),
+        "opening" => in_the_middle(move |told| {
+            told();
+            drop(Resource::blocking(network::config(&urls.unanswered)));
+        }),
+        "polled" => {
+            let config = network::config(&urls.unanswered);
+            let mut opening: Pin<Box<dyn Future<Output = _>>> = Box::pin(Resource::new(config));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(opening.as_mut().poll(&mut context).is_pending());
+            std::mem::forget(opening);
+        }
+        "ended" => {
+            let mut resource =
+                Resource::blocking(ResourceConfig::from_src(fixture("wav-s16.wav").path()))
+                    .unwrap();
+            while resource.try_read(&mut [0.0; 512]).state != ReadState::Ended {}
+            std::mem::forget(resource);
+        }
+        "failed" => {
+            let mut resource = opened(&urls.broken);
+            read_on(&mut resource, &|| {});
+            std::mem::forget(resource);
+        }
+        "dropped" => drop(opened(&urls.held)),
+        "static" => *LEFT_BEHIND.lock() = Some(opened(&urls.whole)),
+        "thread local" => OF_THE_THREAD.set(Some(opened(&urls.held))),
+        "at exit" => {
+            *LEFT_BEHIND.lock() = Some(opened(&urls.held));
+            #[allow(unsafe_code)]
+            // SAFETY: the function lives as long as the program, and unwinds nowhere.
+            let registered = unsafe { libc::atexit(at_exit) };
+            assert_eq!(registered, 0);
+        }
+        "exit while reading" => {
+            let held = urls.held.clone();
+            in_the_middle(move |told| {
+                read_on(&mut opened(&held), told);
+            });
+            let reader = thread::spawn(move || {
+                opened(&urls.whole).read(&mut [0.0; 64]).unwrap();
+                std::process::exit(0);
+            });
+            drop(reader.join());
+        }
+        other => panic!("nothing is left {other}"),
+    }
+}
+
+#[test]
+fn a_process_ends_whatever_its_resources_are_doing() {
+    const TEST: &str = "a_process_ends_whatever_its_resources_are_doing";
+    if let Some(role) = child::role() {
+        let (base, what) = role.split_once(' ').unwrap();
+        if what == "all" {
+            // The last one ends the process itself.
+            for what in LEFT {
+                if !matches!(*what, "static" | "exit while reading") {
+                    leave(what, Urls::at(base));
+                }
+            }
+            return;
+        }
+        return leave(what, Urls::at(base));
+    }
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    let file = || Script::file(long_wav(SECONDS).bytes);
+    server.serve("/whole.wav", file());
+    server.serve("/held.wav", file().hold_at(HELD_AT, &gate));
+    server.serve("/unanswered.wav", file().hold_head(&gate));
+    // Every second request, because more than one child plays it.
+    let broken = [file().cut_after(HELD_AT), Script::of_status(404)];
+    let broken = broken.into_iter().cycle().take(4 * LEFT.len());
+    server.serve_sequence("/broken.wav", broken);
+    for what in LEFT.iter().chain(&["all"]) {
+        let child = Other::start(TEST, &format!("{} {what}", server.url("/")));
+        let (status, text) = child.finish();
+        assert!(status.success(), "{what}: {status}: {text}");
+    }
+    // And nothing of them is left.
+    server.wait_open_connections(0);
+}
+
+#[test]
+fn a_fork_holds_neither_side_up() {
+    const TEST: &str = "a_fork_holds_neither_side_up";
+    if let Some(url) = child::role() {
+        let mut resource = opened(&url);
+        resource.read(&mut [0.0; 64]).unwrap();
+        let second = opened(&url);
+        let mut slot = Some(second);
+        #[allow(unsafe_code)]
+        // SAFETY: the forked process does only what an audio thread may: no lock, no allocation, no free.
+        let forked = unsafe { libc::fork() };
+        if forked == 0 {
+            if let Some(mut second) = slot.take() {
+                second.try_read(&mut [0.0; 64]);
+                let control = second.control();
+                drop(control.seek(Duration::ZERO, SeekMode::Fast));
+                drop(second);
+                std::mem::forget(control);
+            }
+            #[allow(unsafe_code)]
+            // SAFETY: it ends the process at once.
+            unsafe {
+                libc::_exit(7)
+            }
+        }
+        assert!(forked > 0);
+        let mut status = 0;
+        #[allow(unsafe_code)]
+        // SAFETY: the pointer is to a live integer.
+        let found = unsafe { libc::waitpid(forked, &raw mut status, 0) };
+        assert!(found == forked && libc::WIFEXITED(status), "{status:#x}");
+        assert_eq!(libc::WEXITSTATUS(status), 7);
+        resource.seek(Duration::ZERO, SeekMode::Exact).unwrap();
+        play_exactly(&mut resource);
+        return play_exactly(&mut slot.take().unwrap());
+    }
+    let server = FaultServer::start();
+    server.serve("/a.wav", Script::file(long_wav(SECONDS).bytes));
+    Other::start(TEST, &server.url("/a.wav")).passes();
+}

@@ -290,7 +290,10 @@ fn dead() -> Resource {
     // Faster than it is decoded, so that some read has to wait and be woken.
     loop {
         let read = pin!(resource.read_async(&mut buf)).poll(&mut context);
-        if let Poll::Ready(Err(_)) = read {
+        // A waker called from within a codec's read costs the codec only, and a seek starts anew.
+        if matches!(read, Poll::Ready(Err(_)))
+            && resource.seek(Duration::ZERO, SeekMode::Fast).is_err()
+        {
             return resource;
         }
     }

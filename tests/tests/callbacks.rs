@@ -197,7 +197,7 @@ impl Witness {
     }
 
     /// It plays to its end, and a new one opens and plays.
-    fn is_unharmed(self, what: &str) {
+    fn goes_unharmed(self, what: &str) {
         let Self { resource, expected } = self;
         within(what, move || {
             outcome(Ok(resource), &expected, "the witness")
@@ -261,7 +261,7 @@ fn a_panic_on_the_way_to_the_bytes_ends_that_resource_only() {
                 outcome(remote(&url, &title), &expected, &name)
             });
             assert_contained(ended, &fuse, &what);
-            witness.is_unharmed(&what);
+            witness.goes_unharmed(&what);
         }
     }
 }
@@ -320,7 +320,7 @@ fn a_listener_that_panics_ends_its_own_title_only() {
             file += 1;
         }
 
-        witness.is_unharmed(&format!("event {at}"));
+        witness.goes_unharmed(&format!("event {at}"));
     }
     assert!(
         audio >= 2 && file >= 2,
@@ -359,7 +359,7 @@ fn a_waker_that_panics_ends_its_own_title_only() {
         });
         assert!(matches!(ended, Ok(()) | Err(AudioError::Worker { .. })));
     }
-    witness.is_unharmed("a waker of an open");
+    witness.goes_unharmed("a waker of an open");
 
     let witness = Witness::of(&server, &client, &expected);
     let fuse = Fuse::new(0);
@@ -379,7 +379,7 @@ fn a_waker_that_panics_ends_its_own_title_only() {
     });
     assert_eq!(ended, Err(ErrorKind::Worker));
     assert!(fuse.has_blown());
-    witness.is_unharmed("a waker of a read");
+    witness.goes_unharmed("a waker of a read");
 }
 
 /// Polls over and over, with a waker that panics at its first use.

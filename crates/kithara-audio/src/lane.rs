@@ -145,6 +145,11 @@ impl Lanes {
         self.capacity
     }
 
+    /// Whether frames that do not follow those before them could be announced.
+    pub(crate) fn can_mark(&self) -> bool {
+        self.live.markers.slots() > 1
+    }
+
     /// How many samples wait to be read.
     pub(crate) fn queued(&self) -> usize {
         self.capacity - self.live.samples.slots()

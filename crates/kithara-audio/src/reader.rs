@@ -32,7 +32,8 @@ pub trait PcmReader: Send {
     /// Those of [`read`](Self::read), and [`AudioError::WrongPlanes`].
     fn read_planar(&mut self, out: &mut [&mut [f32]]) -> Result<usize, AudioError>;
 
-    /// Reads what is ready, as interleaved whole frames, and fills the rest of `out` with silence.
+    /// Reads what is ready, as interleaved whole frames, and fills the rest of `out` with silence. A buffer that cannot
+    /// hold one frame gets silence only.
     ///
     /// For an audio thread: never waits, takes no lock, allocates and frees nothing, makes no system call. It is meant
     /// to be called about as fast as the audio plays; faster, and it finds nothing ready now and then.

@@ -39,7 +39,8 @@ impl<E: 'static> EventSink<E> {
         (self.report)(event);
     }
 
-    /// A sink that shows each event to `look` before it reports it here.
+    /// A sink that shows each event to `look` before it reports it here. `look` runs where the event happens, which may be
+    /// the I/O thread of all resources: it must not block or panic.
     #[must_use]
     pub fn inspect(&self, look: impl Fn(&E) + Send + Sync + 'static) -> Self {
         let outer = self.clone();
@@ -51,7 +52,7 @@ impl<E: 'static> EventSink<E> {
         }
     }
 
-    /// A sink for a part's own events that reports them here, converted.
+    /// A sink for a part's own events that reports them here, converted. `convert` must not block or panic either.
     pub fn map<F: 'static>(
         &self,
         convert: impl Fn(F) -> E + Send + Sync + 'static,
@@ -63,9 +64,9 @@ impl<E: 'static> EventSink<E> {
     }
 }
 
-/// A channel that keeps the newest `capacity` events for each subscriber.
+/// A channel that keeps the newest `capacity` events, at least one, for each subscriber.
 pub fn events<E: Clone + Send + 'static>(capacity: usize) -> (EventSink<E>, Events<E>) {
-    let (sender, receiver) = broadcast::channel(capacity);
+    let (sender, receiver) = broadcast::channel(capacity.max(1));
     let sink = EventSink {
         // Nobody listening is not a failure.
         report: Arc::new(move |event| drop(sender.send(event))),

@@ -106,7 +106,7 @@ impl LocalReader {
     }
 
     /// Notices a file that was cut or rewritten in place. One that only grew is still the file that was opened, up to
-    /// the length it had then.
+    /// the length it had then; a longer one written over it cannot be told from that.
     fn require_unchanged(&self) -> Result<(), StreamError> {
         let now = self.file.metadata().map_err(|error| self.failed(error))?;
         if now.len() < self.len {

@@ -115,11 +115,7 @@ impl Plan for Hundreds {
                 }
                 self.fetch(wanted.start);
             }
-            Input::Seek { .. } => {
-                if self.run_per_seek {
-                    self.publish(RunCause::Seek);
-                }
-            }
+            Input::Seek { .. } if self.run_per_seek => self.publish(RunCause::Seek),
             Input::Failed { error, .. } => self.wishes.push_back(Wish::Fail(error)),
             Input::Done { .. } => self.wishes.push_back(Wish::Event("done")),
             _ => {}

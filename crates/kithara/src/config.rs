@@ -27,7 +27,7 @@ pub struct ResourceConfig {
     pub(crate) src: ResourceSrc,
     pub(crate) name: Option<String>,
     pub(crate) hint: Option<String>,
-    pub(crate) cancel: CancellationToken,
+    pub(crate) cancel: Option<CancellationToken>,
     pub(crate) pcm_pool: Option<PcmPool>,
     pub(crate) preload: usize,
     pub(crate) look_ahead_bytes: Option<u64>,
@@ -86,7 +86,7 @@ impl ResourceConfig {
             src: src.into(),
             name: None,
             hint: None,
-            cancel: CancellationToken::new(),
+            cancel: None,
             pcm_pool: None,
             preload: 1,
             look_ahead_bytes: None,
@@ -114,7 +114,7 @@ impl ResourceConfig {
     /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancellationToken) -> Self {
-        self.cancel = cancel;
+        self.cancel = Some(cancel);
         self
     }
 

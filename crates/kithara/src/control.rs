@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kithara_audio::{AudioControl, SeekId};
-use kithara_decode::SeekMode;
+use kithara_audio::{AudioControl, ReadState, SeekId};
+use kithara_decode::{MediaDuration, SeekMode};
 
 use crate::{Error, ResourceEvent};
 
 /// Controls a [`Resource`](crate::Resource) from anywhere: clone it, send it, share it.
 ///
-/// Every method returns at once, makes at most one wake call and never blocks, so that all may be called on the audio
-/// thread.
+/// Every method returns at once and never blocks. All but [`duration`](Self::duration) and [`close`](Self::close) may be
+/// called on the audio thread: they make at most one wake call.
 #[derive(Clone, Debug)]
 pub struct Control {
     audio: AudioControl,
@@ -23,7 +23,7 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests sent, retries included.
+    /// Requests for ranges of the title and their retries; redirects are not counted apart.
     pub requests: u64,
     /// Distinct bytes of the title fetched; reported in steps of 64 KiB and at the end of each request.
     pub bytes_fetched: u64,
@@ -69,7 +69,8 @@ impl Control {
     /// with the returned id tells where it landed. Beyond the end it is the end.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) once the resource is closed or dropped.
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed) once the resource is closed or dropped,
+    /// [`ErrorKind::Worker`](crate::ErrorKind::Worker) if its decode thread is dead or stuck.
     pub fn seek(&self, to: Duration, mode: SeekMode) -> Result<SeekId, Error> {
         Ok(self.audio.seek(to, mode)?)
     }
@@ -87,6 +88,22 @@ impl Control {
     /// The media time of the next frame that will be read; after a seek, its target.
     pub fn position(&self) -> Duration {
         self.audio.position()
+    }
+
+    /// Whether [`pause`](Self::pause) holds it.
+    pub fn is_paused(&self) -> bool {
+        self.audio.is_paused()
+    }
+
+    /// What the reader found last: whether it is playing, buffering, seeking. While the decode thread itself waits for
+    /// bytes it can report no event; this tells at any moment.
+    pub fn state(&self) -> ReadState {
+        self.audio.state()
+    }
+
+    /// How long the title is, as far as known. Takes a short lock.
+    pub fn duration(&self) -> Option<MediaDuration> {
+        self.audio.duration()
     }
 
     /// What has been done so far.

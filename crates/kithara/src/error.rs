@@ -40,7 +40,7 @@ pub enum ErrorKind {
     ContentChanged,
     /// The media ends before its own end.
     Truncated,
-    /// It is not audio at all.
+    /// It is not audio at all, or not the bytes that were asked for.
     WrongContent,
     /// Something in the input exceeds a limit.
     TooLarge,
@@ -224,11 +224,11 @@ fn of_net(error: &NetError) -> ErrorKind {
         NetError::Http { status, .. } => ErrorKind::Http(*status),
         NetError::Expired { .. } => ErrorKind::Expired,
         NetError::RangeUnsupported { .. } => ErrorKind::RangeUnsupported,
-        NetError::ContentChanged { .. } => ErrorKind::ContentChanged,
+        NetError::ContentChanged { .. } | NetError::RangeNotSatisfiable { .. } => {
+            ErrorKind::ContentChanged
+        }
         NetError::Truncated { .. } => ErrorKind::Truncated,
-        NetError::WrongContent { .. }
-        | NetError::WrongRange { .. }
-        | NetError::RangeNotSatisfiable { .. } => ErrorKind::WrongContent,
+        NetError::WrongContent { .. } | NetError::WrongRange { .. } => ErrorKind::WrongContent,
         NetError::TooLarge { .. } => ErrorKind::TooLarge,
         NetError::Policy { .. } => ErrorKind::Policy,
         NetError::Unsupported { .. } => ErrorKind::Unsupported,

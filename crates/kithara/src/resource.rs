@@ -29,17 +29,18 @@ use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
 /// ```
 pub struct Resource {
     // Shared with the audio, which is dropped after it, so that none of it is freed where the resource is dropped.
-    company: Arc<Company>,
+    handles: Arc<Handles>,
     audio: Audio,
 }
 
 /// What a resource is besides its audio.
-struct Company {
+struct Handles {
     control: Control,
     events: Events<ResourceEvent>,
     cancel: CancellationToken,
-    /// Keeps the caller's token watched for as long as there is something to end.
-    _watch: DropGuard,
+    /// Keeps the caller's token watched for as long as there is something to end. Without a token nobody watches, so that
+    /// a local file needs no I/O thread.
+    _watch: Option<DropGuard>,
 }
 
 impl fmt::Debug for Resource {
@@ -53,10 +54,10 @@ impl fmt::Debug for Resource {
 
 /// A title on its way to being open.
 struct Start {
-    opening: Opening,
     traffic: Arc<Traffic>,
     events: Events<ResourceEvent>,
     cancel: CancellationToken,
+    watched: bool,
     span: tracing::Span,
 }
 
@@ -67,9 +68,9 @@ impl Resource {
     /// # Errors
     /// Whatever keeps the first block from being decoded; [`Error::kind`] tells.
     pub async fn new(config: ResourceConfig) -> Result<Self, Error> {
-        let start = start(config)?;
+        let (opening, start) = start(config)?;
         let cancelled = Box::pin(start.cancel.clone().cancelled_owned());
-        let audio = match select(start.opening, cancelled).await {
+        let audio = match select(opening, cancelled).await {
             Either::Left((opened, _)) => opened.map_err(|error| told(error, &start.cancel)),
             Either::Right(_) => Err(Error::cancelled()),
         };
@@ -81,7 +82,7 @@ impl Resource {
         start.span.in_scope(|| {
             tracing::debug!(target: "kithara", spec = ?audio.spec(), "opened");
         });
-        Self::opened(audio, start.traffic, start.events, start.cancel)
+        Self::opened(audio, start)
     }
 
     /// [`new`](Self::new) for callers without an async runtime: blocks the calling thread.
@@ -92,23 +93,20 @@ impl Resource {
         pollster::block_on(Self::new(config))
     }
 
-    fn opened(
-        audio: Audio,
-        traffic: Arc<Traffic>,
-        events: Events<ResourceEvent>,
-        cancel: CancellationToken,
-    ) -> Result<Self, Error> {
-        let control = Control::new(audio.control(), traffic);
+    fn opened(audio: Audio, start: Start) -> Result<Self, Error> {
         let closer = audio.control();
-        let watch = kithara_stream::when_cancelled(&cancel, move || closer.close())?;
-        let company = Arc::new(Company {
-            control,
-            events,
-            cancel,
+        let watch = start
+            .watched
+            .then(|| kithara_stream::when_cancelled(&start.cancel, move || closer.close()))
+            .transpose()?;
+        let handles = Arc::new(Handles {
+            control: Control::new(audio.control(), start.traffic),
+            events: start.events,
+            cancel: start.cancel,
             _watch: watch,
         });
-        audio.keep(company.clone());
-        Ok(Self { company, audio })
+        audio.keep(handles.clone());
+        Ok(Self { handles, audio })
     }
 
     /// Sample rate and channels of everything read. May be called on an audio thread.
@@ -141,7 +139,7 @@ impl Resource {
     pub fn read(&mut self, out: &mut [f32]) -> Result<usize, Error> {
         self.audio
             .read(out)
-            .map_err(|error| told(error, &self.company.cancel))
+            .map_err(|error| told(error, &self.handles.cancel))
     }
 
     /// Like [`read`](Self::read), one plane per channel; the shortest plane limits the frames. Returns frames.
@@ -151,7 +149,7 @@ impl Resource {
     pub fn read_planar(&mut self, out: &mut [&mut [f32]]) -> Result<usize, Error> {
         self.audio
             .read_planar(out)
-            .map_err(|error| told(error, &self.company.cancel))
+            .map_err(|error| told(error, &self.handles.cancel))
     }
 
     /// [`read`](Self::read) that waits without blocking, on any executor.
@@ -160,7 +158,7 @@ impl Resource {
     /// Those of [`read`](Self::read).
     pub async fn read_async(&mut self, out: &mut [f32]) -> Result<usize, Error> {
         let read = self.audio.read_async(out).await;
-        read.map_err(|error| told(error, &self.company.cancel))
+        read.map_err(|error| told(error, &self.handles.cancel))
     }
 
     /// Reads what is ready and fills the rest of `out` with silence; tells how many frames are audio, and why no more.
@@ -174,7 +172,7 @@ impl Resource {
     /// The rest of the title block by block, as fast as it can be decoded. Blocks the calling thread; ends after the
     /// last frame or the first error.
     pub fn blocks(&mut self) -> impl Iterator<Item = Result<PcmChunk, Error>> + '_ {
-        let cancel = self.company.cancel.clone();
+        let cancel = self.handles.cancel.clone();
         self.audio
             .blocks()
             .map(move |block| block.map_err(|error| told(error, &cancel)))
@@ -182,13 +180,13 @@ impl Resource {
 
     /// A handle that controls the resource from anywhere, also after the resource went into a mixer.
     pub fn control(&self) -> Control {
-        self.company.control.clone()
+        self.handles.control.clone()
     }
 
     /// A subscription to everything the resource reports from now on. To hear what happens during the open as well, use
     /// [`ResourceConfig::events`].
     pub fn events(&self) -> Events<ResourceEvent> {
-        self.company.events.clone()
+        self.handles.events.clone()
     }
 
     /// [`Control::seek`].
@@ -196,22 +194,22 @@ impl Resource {
     /// # Errors
     /// [`ErrorKind::Closed`] once the resource is closed.
     pub fn seek(&self, to: Duration, mode: SeekMode) -> Result<SeekId, Error> {
-        self.company.control.seek(to, mode)
+        self.handles.control.seek(to, mode)
     }
 
     /// [`Control::position`].
     pub fn position(&self) -> Duration {
-        self.company.control.position()
+        self.handles.control.position()
     }
 
     /// [`Control::pause`].
     pub fn pause(&self) {
-        self.company.control.pause();
+        self.handles.control.pause();
     }
 
     /// [`Control::resume`].
     pub fn resume(&self) {
-        self.company.control.resume();
+        self.handles.control.resume();
     }
 }
 
@@ -225,7 +223,7 @@ impl PcmReader for Resource {
     }
 
     fn position(&self) -> Duration {
-        self.company.control.position()
+        self.handles.control.position()
     }
 
     fn read(&mut self, out: &mut [f32]) -> Result<usize, AudioError> {
@@ -241,13 +239,15 @@ impl PcmReader for Resource {
     }
 }
 
-fn start(config: ResourceConfig) -> Result<Start, Error> {
+fn start(config: ResourceConfig) -> Result<(Opening, Start), Error> {
     let name = config
         .name
         .clone()
         .unwrap_or_else(|| config.src.to_string());
     let span = tracing::debug_span!(target: "kithara", "resource", name);
-    if config.cancel.is_cancelled() {
+    let watched = config.cancel.is_some();
+    let cancel = config.cancel.clone().unwrap_or_default();
+    if cancel.is_cancelled() {
         return Err(Error::cancelled());
     }
     let traffic = Arc::new(Traffic::default());
@@ -262,20 +262,22 @@ fn start(config: ResourceConfig) -> Result<Start, Error> {
     if let Some(pool) = &config.pcm_pool {
         audio = audio.with_pool(pool.clone());
     }
-    let (events, cancel) = (config.events.clone(), config.cancel.clone());
-    let opening = span.in_scope(|| open(config, &sink, audio))?;
-    Ok(Start {
-        opening,
+    let events = config.events.clone();
+    let opening = span.in_scope(|| open(config, cancel.clone(), &sink, audio))?;
+    let start = Start {
         traffic,
         events,
         cancel,
+        watched,
         span,
-    })
+    };
+    Ok((opening, start))
 }
 
 #[cfg(feature = "file")]
 fn open(
     config: ResourceConfig,
+    cancel: CancellationToken,
     sink: &EventSink<ResourceEvent>,
     audio: AudioConfig,
 ) -> Result<Opening, Error> {
@@ -298,7 +300,7 @@ fn open(
     let mut file = FileConfig::new(src)
         .with_policy(policy)
         .with_events(sink.map(ResourceEvent::from))
-        .with_cancel(config.cancel);
+        .with_cancel(cancel);
     if let Some(hint) = config.hint {
         file = file.with_hint(hint);
     }
@@ -308,6 +310,7 @@ fn open(
 #[cfg(not(feature = "file"))]
 fn open(
     config: ResourceConfig,
+    _cancel: CancellationToken,
     _sink: &EventSink<ResourceEvent>,
     _audio: AudioConfig,
 ) -> Result<Opening, Error> {

@@ -282,7 +282,9 @@ impl Worker {
             self.pace.filling(self.shared.frames_read(), queued)
         });
         let half = self.lanes.capacity() / 2;
-        self.shared.park(timeout, || self.lanes.queued() < half);
+        self.shared.park(timeout, || {
+            self.lanes.queued() < half && self.lanes.can_mark()
+        });
     }
 
     /// Nothing to do until a seek. Sleeps, and reports when the reader has come to the end.

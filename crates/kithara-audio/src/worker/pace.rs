@@ -25,9 +25,15 @@ impl Pace {
         self.next(read, PLAYING.min(queued / 2), queued * 3 / 4)
     }
 
-    /// The next sleep, with everything decoded.
+    /// The next sleep, with everything decoded. One that is there to see the last frame read is no longer than what is
+    /// queued, but for a second.
     pub(super) fn draining(&mut self, read: u64, queued: Duration) -> Duration {
-        self.next(read, queued.clamp(PLAYING, ENDED), ENDED)
+        let longest = if queued.is_zero() {
+            ENDED
+        } else {
+            queued.max(Duration::from_secs(1))
+        };
+        self.next(read, queued.clamp(PLAYING, ENDED), longest)
     }
 
     fn next(&mut self, read: u64, moving: Duration, longest: Duration) -> Duration {
@@ -80,11 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_frame_the_thread_keeps_slowing() {
-        let mut pace = Pace::default();
-        let taken: Vec<_> = (0..12).map(|_| pace.draining(7, QUEUED)).collect();
-        assert!(taken.is_sorted());
-        assert_eq!(taken[11], ENDED);
+    fn after_the_last_frame_the_thread_looks_in_time_for_the_end_and_then_hardly_at_all() {
+        for (queued, longest) in [(QUEUED, QUEUED), (Duration::ZERO, ENDED)] {
+            let mut pace = Pace::default();
+            let taken: Vec<_> = (0..12).map(|_| pace.draining(7, queued)).collect();
+            assert!(taken.is_sorted());
+            assert_eq!(taken[11], longest);
+        }
     }
 
     #[test]

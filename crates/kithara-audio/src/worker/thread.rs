@@ -171,13 +171,11 @@ impl Job {
             what: format!("the decode thread panicked: {}", message(&*panic)).into(),
         };
         tracing::error!(%error);
-        self.shared.die(error.clone());
-        self.slot.deliver(Err(error.clone()));
-        // The listener may be what panicked.
-        let told = catch_unwind(AssertUnwindSafe(|| {
-            self.config.events.send(AudioEvent::Error(error));
-        }));
-        drop(told);
+        // The waker of the reader or the opener, or the listener, may be what panicked, and may panic again.
+        let tell = |part: &dyn Fn()| drop(catch_unwind(AssertUnwindSafe(part)));
+        tell(&|| self.shared.die(error.clone()));
+        tell(&|| self.slot.deliver(Err(error.clone())));
+        tell(&|| self.config.events.send(AudioEvent::Error(error.clone())));
     }
 
     /// Ends what the title started, at once; then waits for the `Audio` to let go of the rest.

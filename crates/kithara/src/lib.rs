@@ -77,3 +77,8 @@ pub use kithara_hls as hls;
 pub use kithara_net as net;
 pub use kithara_storage as storage;
 pub use kithara_stream as stream;
+
+/// The project's README is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

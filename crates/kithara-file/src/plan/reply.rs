@@ -16,6 +16,8 @@ impl FilePlan {
         let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) else {
             return;
         };
+        // Under `If-Range` an answer from the front says nothing of ranges, but is none.
+        let no_range = head.ranges == RangeSupport::No || head.start < transfer.asked.start;
         transfer.head_at = Some(now);
         transfer.coming = head.start..head.end.unwrap_or(u64::MAX);
         self.pace.round_trip = Some(now.saturating_sub(transfer.since));
@@ -31,7 +33,7 @@ impl FilePlan {
             origin.total = head.total;
             self.announce_length();
         }
-        if head.ranges == RangeSupport::No {
+        if no_range {
             self.lose_ranges(fetch);
         }
         self.schedule(now);
@@ -137,6 +139,8 @@ impl FilePlan {
                 let total = *total;
                 self.heard_unsatisfiable(now, transfer.asked.start, total, error);
             }
+            // A server that mislabels its ranges was asked again already, which is all the patience it gets.
+            Some(NetError::WrongRange { .. }) => self.fail(error),
             Some(root) if root.is_retryable() && self.can_wait() => self.postpone(),
             _ => self.fail(error),
         }

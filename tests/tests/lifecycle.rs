@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,13 @@ use kithara::net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
 use kithara::{CancellationToken, ErrorKind, ReadState, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::{fixture, long_mp3, long_wav};
 use kithara_tests::server::{FaultServer, Gate, Script};
+use parking_lot::{Mutex, MutexGuard};
+
+/// Threads, descriptors and memory are counted for the whole process, so the tests of this file run one at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock()
+}
 
 /// Far more than anything here takes; reached only by something that hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -76,6 +83,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_thousand_opens_leave_nothing_behind() {
+    let _alone = alone();
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let resident = || -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -121,6 +129,7 @@ fn ten_thousand_opens_leave_nothing_behind() {
 
 #[test]
 fn an_open_dropped_at_any_poll_ends_all_it_started() {
+    let _alone = alone();
     let server = FaultServer::start();
     let gate = Gate::new();
     let bytes = fixture("mp3-cbr.mp3").bytes();
@@ -144,6 +153,7 @@ fn an_open_dropped_at_any_poll_ends_all_it_started() {
 
 #[test]
 fn a_cancelled_open_says_so() {
+    let _alone = alone();
     let server = FaultServer::start();
     let gate = Gate::new();
     server.serve(
@@ -169,6 +179,7 @@ fn a_cancelled_open_says_so() {
 
 #[test]
 fn a_blocked_read_ends_when_the_resource_is_closed_or_cancelled() {
+    let _alone = alone();
     let server = FaultServer::start();
     let client = client();
     for (kind, cancel) in [(ErrorKind::Closed, false), (ErrorKind::Cancelled, true)] {
@@ -215,6 +226,7 @@ fn a_blocked_read_ends_when_the_resource_is_closed_or_cancelled() {
 
 #[test]
 fn a_blocking_read_inside_a_current_thread_runtime_does_not_deadlock() {
+    let _alone = alone();
     let server = FaultServer::start();
     server.serve(
         "/a.mp3",
@@ -234,6 +246,7 @@ fn a_blocking_read_inside_a_current_thread_runtime_does_not_deadlock() {
 
 #[test]
 fn a_resource_outlives_the_runtime_that_opened_it() {
+    let _alone = alone();
     let server = FaultServer::start();
     let gate = Gate::new();
     server.serve(
@@ -253,6 +266,7 @@ fn a_resource_outlives_the_runtime_that_opened_it() {
 
 #[test]
 fn it_opens_and_reads_on_an_executor_that_knows_nothing() {
+    let _alone = alone();
     let server = FaultServer::start();
     server.serve(
         "/a.mp3",
@@ -277,13 +291,14 @@ fn it_opens_and_reads_on_an_executor_that_knows_nothing() {
 fn busy(future: impl Future<Output = ()>) {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
-    while let Poll::Pending = future.as_mut().poll(&mut context) {
+    while future.as_mut().poll(&mut context).is_pending() {
         thread::yield_now();
     }
 }
 
 #[test]
 fn several_at_once_are_not_disturbed_by_one_that_fails() {
+    let _alone = alone();
     let server = FaultServer::start();
     let (mp3, wav) = (long_mp3(1), long_wav(20));
     server.serve("/a.mp3", Script::file(mp3.bytes.clone()));
@@ -301,7 +316,7 @@ fn several_at_once_are_not_disturbed_by_one_that_fails() {
                 };
                 thread::spawn(move || match (Resource::blocking(config), frames) {
                     (Ok(mut resource), Some(frames)) => {
-                        assert_eq!(drain(&mut resource).unwrap(), frames)
+                        assert_eq!(drain(&mut resource).unwrap(), frames);
                     }
                     (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Http(404)),
                     (opened, frames) => panic!("{opened:?} for {frames:?}"),
@@ -322,6 +337,7 @@ fn several_at_once_are_not_disturbed_by_one_that_fails() {
 
 #[test]
 fn dropping_from_another_thread_while_it_is_played_ends_everything() {
+    let _alone = alone();
     for n in 0..200_u32 {
         let mut resource = Resource::blocking(local("flac-16.flac")).unwrap();
         let player = thread::spawn(move || {
@@ -339,6 +355,7 @@ fn dropping_from_another_thread_while_it_is_played_ends_everything() {
 
 #[test]
 fn an_event_listener_that_never_listens_holds_nothing_up() {
+    let _alone = alone();
     let config = local("mp3-cbr.mp3");
     let (_deaf, mut late) = (config.events(), config.events());
     let mut resource = Resource::blocking(config).unwrap();
@@ -356,6 +373,7 @@ fn an_event_listener_that_never_listens_holds_nothing_up() {
 
 #[test]
 fn the_end_is_told_again_and_again_and_a_seek_starts_over() {
+    let _alone = alone();
     let mut resource = Resource::blocking(local("wav-s16.wav")).unwrap();
     let frames = fixture("wav-s16.wav").frames;
     assert_eq!(drain(&mut resource).unwrap(), frames);

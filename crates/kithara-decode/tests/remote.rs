@@ -46,7 +46,7 @@ fn the_first_chunk_needs_the_front_and_nothing_else() {
 
 #[test]
 fn a_seek_in_constant_rate_mp3_takes_one_jump() {
-    let bytes = kithara_tests::fixtures::long_mp3(3).bytes;
+    let bytes = fixtures::long_mp3(3).bytes;
     let source = Remote::new(bytes);
     let touched = Arc::clone(&source.touched);
     let mut decoder = open_source(source, "long.mp3").expect("opens");

@@ -37,6 +37,9 @@
 //! It is **not** a player: it owns no audio device, no playlist, no user interface. With the feature `rodio` a resource
 //! becomes a `rodio::Source`. Start reading at [`Resource`]; the crates below are re-exported as modules.
 
+// What a protocol would be opened with.
+#![cfg_attr(not(feature = "file"), expect(dead_code))]
+
 mod client;
 mod config;
 mod control;

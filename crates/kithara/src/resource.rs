@@ -308,6 +308,10 @@ fn open(
 }
 
 #[cfg(not(feature = "file"))]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "called like its twin with a protocol"
+)]
 fn open(
     config: ResourceConfig,
     _cancel: CancellationToken,

@@ -12,7 +12,6 @@ mod connections;
 mod content;
 mod credentials;
 mod http2;
-mod logs;
 mod proxy;
 mod ranges;
 mod redirects;

@@ -1,4 +1,13 @@
-//! What this crate logs.
+//! What this crate logs. Alone in its process, because a log statement remembers whether anybody listened when it was
+//! first reached, on whichever thread.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[allow(dead_code, reason = "shared with the other tests")]
+mod support;
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -7,7 +16,7 @@ use kithara_net::{Headers, Net, NetExt, Request, RetryPolicy};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use crate::support::*;
+use support::*;
 
 const CANARY: &str = "c4n4ry";
 

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: opening fixtures, decoding them whole, sources that watch or misbehave.
 #![allow(dead_code)]
 
+pub mod trap;
+
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,0 +1,59 @@
+//! Bytes that do something to whoever reads them.
+
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+
+use kithara_stream::ByteSource;
+use kithara_tests::fixtures::fixture;
+
+/// Bytes that do something to the reader once `at` has been reached.
+struct Trap<F> {
+    inner: Cursor<Vec<u8>>,
+    at: u64,
+    spring: F,
+}
+
+impl<F: FnMut() -> io::Result<()>> Read for Trap<F> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let here = self.inner.position();
+        if here >= self.at {
+            (self.spring)()?;
+        }
+        let room = (self.at.saturating_sub(here))
+            .max(1024)
+            .min(out.len() as u64) as usize;
+        self.inner.read(&mut out[..room])
+    }
+}
+
+impl<F> Seek for Trap<F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+impl<F: FnMut() -> io::Result<()> + Send + Sync> ByteSource for Trap<F> {
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.inner.get_ref().len() as u64)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+/// A fixture whose second half springs.
+pub fn trap(
+    file: &str,
+    spring: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> impl ByteSource + 'static {
+    let bytes = fixture(file).bytes();
+    Trap {
+        at: bytes.len() as u64 / 2,
+        inner: Cursor::new(bytes),
+        spring,
+    }
+}

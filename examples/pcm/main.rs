@@ -11,6 +11,8 @@ mod report;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use kithara::RecvError;
+use kithara::file::FileEvent;
 use kithara::prelude::*;
 use kithara_examples::Demo;
 
@@ -56,9 +58,7 @@ fn run(args: &Args) -> Result<(), AnyError> {
     };
     let began = Instant::now();
     let config = ResourceConfig::new(&source)?;
-    if args.events {
-        print_events(config.events());
-    }
+    listen(config.events(), args.events);
     let mut resource = Resource::blocking(config)?;
     if args.start.as_nanos() > 0 {
         resource.seek(args.start, SeekMode::Exact)?;
@@ -109,13 +109,19 @@ fn copy(
     Ok(())
 }
 
-fn print_events(mut events: Events<ResourceEvent>) {
+/// Prints every event if asked to, and else only what keeps a listener waiting.
+fn listen(mut events: Events<ResourceEvent>, all: bool) {
     std::thread::spawn(move || {
         loop {
             match events.recv_blocking() {
-                Ok(event) => eprintln!("{event:?}"),
-                Err(kithara::RecvError::Lagged(missed)) => eprintln!("({missed} events missed)"),
-                Err(kithara::RecvError::Closed) => return,
+                Ok(event) if all => eprintln!("{event:?}"),
+                Ok(ResourceEvent::File(FileEvent::Retrying { delay, error, .. })) => {
+                    eprintln!("pcm: {error}; trying again in {:.1} s", delay.as_secs_f64());
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) if all => eprintln!("({missed} events missed)"),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
             }
         }
     });

@@ -70,6 +70,7 @@ fn in_a_world(plan: FilePlan, script: &mut Script<'_>) {
             losses_per_mib: f64::from(script.byte() % 8) / 2.0,
             stalls_per_mib: f64::from(script.byte() % 4),
             stall: Duration::from_millis(u64::from(script.byte()) * 20),
+            outage: None,
         },
         origin: OriginFile {
             len,

@@ -141,26 +141,23 @@ impl Entry<'_> {
                 let params = self.params(CODEC_ID_ALAC, self.private);
                 track(AudioCodec::Alac, params, Some(frames.max(1).into()), 0, 0)
             }
-            "A_MPEG/L3" => {
-                let params = self.params(CODEC_ID_MP3, &[]);
-                track(
-                    AudioCodec::Mp3,
-                    params,
-                    Some(mpeg_frames.into()),
-                    mpeg_frames,
-                    12,
-                )
-            }
+            "A_MPEG/L3" => track(
+                AudioCodec::Mp3,
+                self.mpeg(CODEC_ID_MP3, spec),
+                Some(mpeg_frames.into()),
+                mpeg_frames,
+                12,
+            ),
             "A_MPEG/L2" => track(
                 AudioCodec::Mp2,
-                self.params(CODEC_ID_MP2, &[]),
+                self.mpeg(CODEC_ID_MP2, spec),
                 Some(1152),
                 1152,
                 2,
             ),
             "A_MPEG/L1" => track(
                 AudioCodec::Mp1,
-                self.params(CODEC_ID_MP1, &[]),
+                self.mpeg(CODEC_ID_MP1, spec),
                 Some(384),
                 384,
                 2,
@@ -192,6 +189,19 @@ impl Entry<'_> {
         if !extra.is_empty() {
             params.with_extra_data(extra.to_vec().into_boxed_slice());
         }
+        params
+    }
+
+    /// MPEG audio has no private data that tells its layout, and no decoder knows it before the first packet.
+    fn mpeg(
+        &self,
+        id: symphonia::core::codecs::audio::AudioCodecId,
+        spec: PcmSpec,
+    ) -> AudioCodecParameters {
+        let mut params = self.params(id, &[]);
+        params
+            .with_sample_rate(spec.sample_rate.get())
+            .with_channels(codec::channels(spec.channels.get()));
         params
     }
 

@@ -1,4 +1,7 @@
 //! `file_plan` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kithara_fuzz::file_plan::run(data));
+libfuzzer_sys::fuzz_target!(
+    init: kithara_fuzz::abort_on_own_panics(),
+    |data: &[u8]| kithara_fuzz::file_plan::run(data)
+);

@@ -1,4 +1,7 @@
 //! `http_head` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kithara_fuzz::http_head::run(data));
+libfuzzer_sys::fuzz_target!(
+    init: kithara_fuzz::abort_on_own_panics(),
+    |data: &[u8]| kithara_fuzz::http_head::run(data)
+);

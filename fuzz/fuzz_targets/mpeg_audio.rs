@@ -1,4 +1,7 @@
 //! `mpeg_audio` under libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kithara_fuzz::mpeg_audio::run(data));
+libfuzzer_sys::fuzz_target!(
+    init: kithara_fuzz::abort_on_own_panics(),
+    |data: &[u8]| kithara_fuzz::mpeg_audio::run(data)
+);

@@ -61,7 +61,7 @@ fn url() -> Url {
 fn in_a_world(plan: FilePlan, script: &mut Script<'_>) {
     const MIB: u64 = 1024 * 1024;
     let len = script.number(8 * MIB);
-    let request = |byte: u8| (byte > 200).then_some(usize::from(byte - 200));
+    let request = |byte: u8| byte.checked_sub(200).filter(|at| *at > 0).map(usize::from);
     let world = World {
         seed: u64::from(script.byte()) + 1,
         link: Link {

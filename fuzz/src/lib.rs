@@ -38,6 +38,24 @@ pub const TARGETS: [Target; 6] = [
     },
 ];
 
+/// Whether a panic, told as a hook sees it, was in the library's own code or in a target. Codecs may panic, where that is
+/// contained.
+pub fn is_own(panic: &str) -> bool {
+    panic.contains("crates/kithara") || panic.contains("panicked at src/")
+}
+
+/// For libFuzzer, whose own hook ends the process at every panic: at those in our code only. What escapes a target ends
+/// the process anyhow.
+pub fn abort_on_own_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let panic = info.to_string();
+        if is_own(&panic) {
+            eprintln!("{panic}");
+            std::process::abort();
+        }
+    }));
+}
+
 const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
     Target {
         name,

@@ -2,7 +2,8 @@
 //!
 //! `kithara-fuzz SECONDS` is the parent: it replays the regressions, then runs each target as a child of its own, two at
 //! a time. Before each execution the child writes its input down, so that whatever ends the child (a panic, an abort, a
-//! stack overflow, too much memory, a hang) leaves it behind. `kithara-fuzz --replay TARGET FILE...` runs saved inputs.
+//! stack overflow, too much memory, a hang) leaves it behind. `kithara-fuzz --replay TARGET FILE...` runs saved inputs,
+//! `kithara-fuzz --seeds TARGET FOLDER` writes down the inputs a target begins with, for libFuzzer.
 
 mod heap;
 
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kithara_fuzz::mutation::Mutator;
-use kithara_fuzz::{TARGETS, Target};
+use kithara_fuzz::{TARGETS, Target, is_own};
 
 /// One input may take this long, on a machine that is busy with other things.
 const HANG: Duration = Duration::from_secs(30);
@@ -36,8 +37,9 @@ fn main() -> ExitCode {
             seconds_of(seconds).and_then(|time| child(named(target)?, time))
         }
         ["--replay", target, files @ ..] => named(target).and_then(|target| replay(target, files)),
+        ["--seeds", target, folder] => named(target).and_then(|target| seeds(target, folder)),
         [seconds] => seconds_of(seconds).and_then(parent),
-        _ => Err("kithara-fuzz SECONDS | --replay TARGET FILE...".into()),
+        _ => Err("kithara-fuzz SECONDS | --replay TARGET FILE... | --seeds TARGET FOLDER".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -190,9 +192,7 @@ fn execute(target: Target, input: &[u8], began: Instant) -> Result<Duration, Any
     BEGAN.store(0, Ordering::Relaxed);
     let last = PANICS.lock().ok().and_then(|panics| panics.last().cloned());
     // Codecs may panic where that is contained. What is ours may not.
-    let ours = last
-        .as_ref()
-        .is_some_and(|panic| panic.contains("crates/kithara"));
+    let ours = last.as_deref().is_some_and(is_own);
     if outcome.is_err() || ours {
         return Err(format!("{}: {}", target.name, last.unwrap_or_default()).into());
     }
@@ -237,6 +237,14 @@ fn tally(mut panics: Vec<String>) -> Vec<String> {
 fn place(panic: &str) -> &str {
     // "panicked at FILE:LINE:COLUMN: message"
     panic.split(": ").next().unwrap_or(panic)
+}
+
+fn seeds(target: Target, folder: &str) -> Result<(), AnyError> {
+    fs::create_dir_all(folder)?;
+    for (number, seed) in (target.seeds)().into_iter().enumerate() {
+        fs::write(Path::new(folder).join(format!("seed-{number:02}")), seed)?;
+    }
+    Ok(())
 }
 
 fn replay(target: Target, files: &[&str]) -> Result<(), AnyError> {

@@ -9,8 +9,8 @@ const LARGEST: u64 = 120 * 1024;
 /// Every small fixture, with the two bytes of flags that [`decode`](crate::decode) begins with.
 pub fn files() -> Vec<Vec<u8>> {
     with_flags(&[
-        "mp3", "mp2", "flac", "wav", "aiff", "aifc", "caf", "m4a", "mp4", "aac", "ogg", "webm",
-        "mkv", "mka", "ts", "wv",
+        "mp3", "mp2", "mp1", "flac", "wav", "aiff", "aifc", "caf", "m4a", "mp4", "aac", "ogg",
+        "webm", "mkv", "mka", "ts", "wv",
     ])
 }
 
@@ -21,7 +21,7 @@ pub fn mp4() -> Vec<Vec<u8>> {
 
 /// The MPEG audio files.
 pub fn mpeg_audio() -> Vec<Vec<u8>> {
-    with_flags(&["mp3", "mp2"])
+    with_flags(&["mp3", "mp2", "mp1"])
 }
 
 /// What a person may type.

@@ -21,7 +21,7 @@ pub struct Fixture {
     /// `Mp4`, `Fmp4`, `MpegTs`, `MpegAudio`, `Adts`, `Flac`, `Wav`, `Aiff`, `Ogg`, `Caf`, `Mkv`: the names of
     /// `ContainerFormat`; or `WavPack`.
     pub container: String,
-    /// `AacLc`, `AacHe`, `Mp2`, `Mp3`, `Flac`, `Vorbis`, `Opus`, `Alac`, `Pcm`, `Adpcm`: the names of `AudioCodec`; or
+    /// `AacLc`, `AacHe`, `Mp1`, `Mp2`, `Mp3`, `Flac`, `Vorbis`, `Opus`, `Alac`, `Pcm`, `Adpcm`: the names of `AudioCodec`; or
     /// `Ac3`, `WavPack`.
     pub codec: String,
     /// Frames per second.
@@ -79,7 +79,7 @@ impl Fixture {
     /// The media type a well-kept server would send.
     pub fn media_type(&self) -> &'static str {
         match self.extension() {
-            "mp3" | "mp2" => "audio/mpeg",
+            "mp3" | "mp2" | "mp1" => "audio/mpeg",
             "flac" => "audio/flac",
             "wav" => "audio/wav",
             "aiff" | "aifc" => "audio/aiff",

@@ -11,14 +11,30 @@ use symphonia::default::codecs::{
     AacDecoder, AdpcmDecoder, AlacDecoder, FlacDecoder, MpaDecoder, PcmDecoder, VorbisDecoder,
 };
 
-use crate::PcmSpec;
 use crate::fault::{Fault, Result};
+use crate::{PcmSpec, limits, memory};
 
 /// `N` bytes at an offset that the caller has checked.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);
     out
+}
+
+/// A codec's configuration, from its parts.
+pub(crate) fn config(parts: &[&[u8]]) -> Result<Box<[u8]>> {
+    let bytes = parts.iter().map(|part| part.len()).sum();
+    if bytes > limits::CONFIG_BYTES {
+        return Err(Fault::TooLarge {
+            what: "the codec's configuration",
+            limit: limits::CONFIG_BYTES as u64,
+        });
+    }
+    let mut config = memory::room(bytes)?;
+    for part in parts {
+        config.extend_from_slice(part);
+    }
+    Ok(config.into_boxed_slice())
 }
 
 /// A decoder for a track. It never trims, since no packet asks for it: that is the business of a later stage.

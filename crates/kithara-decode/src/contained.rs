@@ -45,12 +45,14 @@ fn contain<T>(guard: &Guard, run: impl FnOnce() -> T) -> Result<T, WorkerFault> 
     // Whatever was inside is dropped after a panic, never called again.
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         let text = payload
-            .downcast_ref::<&str>()
+            .downcast::<&str>()
             .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        // A payload may panic when it is dropped; it is not worth the risk.
-        std::mem::forget(payload);
-        WorkerFault::Panicked(text.unwrap_or_default())
+            .or_else(|payload| payload.downcast::<String>().map(|text| *text));
+        WorkerFault::Panicked(text.unwrap_or_else(|payload| {
+            // Any other payload may panic when it is dropped; it is not worth the risk.
+            std::mem::forget(payload);
+            String::new()
+        }))
     })
 }
 

@@ -69,6 +69,16 @@ pub enum DecodeError {
         limit: u64,
     },
 
+    /// There is not enough memory for what the bytes ask for. They may be sound: opening again can succeed when there is
+    /// more.
+    #[error("{name}: there is no memory for {bytes} bytes")]
+    OutOfMemory {
+        /// The redacted name of the run.
+        name: String,
+        /// How many bytes could not be had in one piece.
+        bytes: u64,
+    },
+
     /// The decoder itself failed; other decoders are unaffected.
     #[error("{name}: {fault}")]
     Worker {

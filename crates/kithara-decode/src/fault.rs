@@ -8,6 +8,7 @@ use kithara_stream::StreamError;
 use symphonia::core::errors::{Error as CodecError, SeekErrorKind};
 
 use crate::DecodeError;
+use crate::memory::NoMemory;
 
 /// A failure without its place.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub(crate) enum Fault {
         what: &'static str,
         limit: u64,
     },
+    NoMemory(NoMemory),
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
@@ -61,12 +63,24 @@ impl Fault {
                 what: what.to_owned(),
                 limit,
             },
+            Self::NoMemory(NoMemory { bytes }) => DecodeError::OutOfMemory { name, bytes },
         }
+    }
+}
+
+impl From<NoMemory> for Fault {
+    fn from(error: NoMemory) -> Self {
+        Self::NoMemory(error)
     }
 }
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
+        // Through symphonia's readers ours come as this.
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(NoMemory { bytes }) = inner {
+            return Self::NoMemory(NoMemory { bytes: *bytes });
+        }
         match StreamError::from_io(&error) {
             Some(stream) => Self::Stream(stream),
             None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated(None),

@@ -4,8 +4,8 @@ use std::io::SeekFrom;
 
 use kithara_stream::ByteSource;
 
-use crate::Guard;
 use crate::fault::{Fault, Result};
+use crate::{Guard, memory};
 
 /// The first read after a jump; later reads double up to [`MAX_STEP`].
 const MIN_STEP: usize = 4 * 1024;
@@ -162,6 +162,7 @@ impl Input {
         let at = self.start + self.window.len() as u64;
         self.go_to(at)?;
         let old = self.window.len();
+        memory::reserve(&mut self.window, step)?;
         self.window.resize(old + step, 0);
         let read = {
             let _reading = self.guard.reading();

@@ -13,6 +13,10 @@ pub(crate) const RATES: std::ops::RangeInclusive<u32> = 8_000..=768_000;
 pub(crate) const TAG_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes looked at to find out what a run is, and junk skipped before its audio.
 pub(crate) const SNIFF_BYTES: usize = 64 * 1024;
+/// A codec's configuration. symphonia's decoders copy it, and there is no failing for them.
+pub(crate) const CONFIG_BYTES: usize = 64 * 1024;
+/// Frames of a packet of constant size.
+pub(crate) const PACKET_FRAMES: u64 = 64 * 1024;
 /// An encoded packet.
 pub(crate) const PACKET_BYTES: u64 = 16 * 1024 * 1024;
 /// Entries of a packet table or seek index.

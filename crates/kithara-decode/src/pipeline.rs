@@ -17,7 +17,7 @@ use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::{
     CodecSelector, DecoderOptions, Landing, MediaDuration, Notice, PcmChunk, PcmSpec, SeekMode,
-    TrackMetadata, codec, limits, opening,
+    TrackMetadata, codec, interleave, limits, memory, opening,
 };
 
 /// Frames of silence in one chunk.
@@ -138,7 +138,7 @@ impl Pipeline {
         }
         loop {
             if self.timeline.silence > 0 {
-                return Ok(Some(self.silent_chunk()));
+                return self.silent_chunk().map(Some);
             }
             if self.timeline.ended {
                 return Ok(None);
@@ -276,17 +276,20 @@ impl Pipeline {
         }
     }
 
-    fn silent_chunk(&mut self) -> PcmChunk {
+    fn silent_chunk(&mut self) -> Result<PcmChunk> {
         let frames = self.timeline.silence.min(SILENCE_FRAMES);
-        self.timeline.silence -= frames;
         let samples = frames as usize * usize::from(self.spec.channels.get());
+        let mut pcm = self.pool.get_owned();
+        memory::reserve(&mut pcm, samples)?;
+        pcm.resize(samples, 0.0);
         let chunk = PcmChunk {
-            pcm: self.pool.get_owned_with(|pcm| pcm.resize(samples, 0.0)),
+            pcm,
             spec: self.spec,
             frame: self.timeline.next,
         };
+        self.timeline.silence -= frames;
         self.timeline.next += frames;
-        chunk
+        Ok(chunk)
     }
 
     /// Looks into the first packets for what the decoder would ignore, and play at half the rate.
@@ -299,7 +302,7 @@ impl Pipeline {
                 Err(fault) => return Err(fault),
             };
             self.ahead.push_back(OwnedPacket {
-                data: packet.data.to_vec(),
+                data: memory::copy(packet.data)?,
                 frame: packet.frame,
                 frames: packet.frames,
                 ends_at: packet.ends_at,
@@ -413,19 +416,13 @@ impl Stage<'_> {
             self.timeline.silence = 0;
             return Ok(Step::Nothing);
         }
-        let pcm = self.pool.get_owned_with(|pcm: &mut Vec<f32>| {
-            let silent = std::mem::take(&mut self.timeline.silence) as usize * channels;
-            if silent > 0 {
-                pcm.resize(silent + frames as usize * channels, 0.0);
-                decoded.copy_to_slice_interleaved(&mut pcm[silent..]);
-            } else if early > 0 {
-                let kept = decoded.slice(early as usize..);
-                kept.copy_to_vec_interleaved(pcm);
-            } else {
-                decoded.copy_to_vec_interleaved(pcm);
-            }
-        });
-        let silent = (pcm.len() / channels) as u64 - (frames - early);
+        let silent = std::mem::take(&mut self.timeline.silence);
+        // Silence that is still to be given comes first, and then nothing is early.
+        let early = if silent > 0 { 0 } else { early };
+        let mut pcm = self.pool.get_owned();
+        memory::reserve(&mut pcm, (silent + frames - early) as usize * channels)?;
+        pcm.resize(silent as usize * channels, 0.0);
+        interleave::append(decoded, early as usize, &mut pcm);
         Ok(Step::Chunk(PcmChunk {
             pcm,
             spec: self.spec,

@@ -116,10 +116,11 @@ fn an_exact_seek_gives_the_samples_of_a_decode_in_one_go() {
     );
 }
 
-/// Equal, or as equal as noise substitution allows: what AAC replaces by noise is another noise after a seek.
+/// Equal, or as equal as noise substitution allows: what AAC replaces by noise is another noise after a seek (ISO/IEC
+/// 14496-3 §4.6.13). ffmpeg's encoder does that unless it is told not to, as for the fixtures called `nopns`.
 fn assert_same(got: &[f32], expected: &[f32], fixture: &Fixture) {
     let difference = largest_difference(got, expected);
-    if fixture.codec != "AacLc" {
+    if fixture.codec != "AacLc" || fixture.file.contains("nopns") {
         assert!(
             difference <= 1e-4,
             "{}: differs by {difference}",
@@ -257,6 +258,7 @@ fn durations_are_exact_where_the_container_states_them() {
             let duration = open_fixture(fixture).duration();
             let estimated = fixture.file.contains("notag")
                 || fixture.container == "Adts"
+                || fixture.file == "mp1.mp1"
                 || fixture.file == "mp2.mp2";
             let unknown = fixture.file == "fmp4-aac.mp4" || fixture.file == "fmp4-flac.mp4";
             match duration {

@@ -12,7 +12,7 @@ use crate::codec::{self, PcmCoding};
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{MediaDuration, TrackMetadata, limits};
+use crate::{MediaDuration, TrackMetadata, limits, memory};
 
 /// Chunks looked at.
 const MAX_CHUNKS: usize = 10_000;
@@ -84,7 +84,7 @@ fn read_chunks(input: &mut Input) -> Result<Chunks> {
         match &head[..4] {
             b"desc" => chunks.description = Some(read_description(input)?),
             b"kuki" if length <= 64 * 1024 => {
-                chunks.cookie = Some(input.take(length as usize)?.to_vec());
+                chunks.cookie = Some(memory::copy(input.take(length as usize)?)?);
             }
             b"pakt" => chunks.table = Some((body, length)),
             b"info" if length <= 64 * 1024 => {
@@ -126,8 +126,7 @@ fn read_description(input: &mut Input) -> Result<Description> {
 fn read_info(info: &[u8], metadata: &mut TrackMetadata) {
     let mut fields = info.get(4..).unwrap_or_default().split(|byte| *byte == 0);
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        let name = String::from_utf8_lossy(name).to_ascii_uppercase();
-        tags::named(&name, tags::text(value, value.len()), metadata);
+        tags::named(name, tags::text(value, value.len()), metadata);
     }
 }
 
@@ -175,11 +174,16 @@ fn open_blocks(
         block_bytes: desc.packet_bytes.into(),
         block_frames: desc.packet_frames.into(),
     };
-    if layout.block_bytes > limits::PACKET_BYTES || layout.block_frames > limits::PACKET_BYTES {
-        return Err(Fault::TooLarge {
-            what: "a packet",
-            limit: limits::PACKET_BYTES,
-        });
+    let too_large = |limit| Fault::TooLarge {
+        what: "a packet",
+        limit,
+    };
+    if layout.block_bytes > limits::PACKET_BYTES {
+        return Err(too_large(limits::PACKET_BYTES));
+    }
+    // The decoder has memory for a packet from the beginning.
+    if layout.block_frames > limits::PACKET_FRAMES {
+        return Err(too_large(limits::PACKET_FRAMES));
     }
     let params = codec::pcm_params(&PcmCoding {
         id,
@@ -222,7 +226,7 @@ fn open_packets(
                 .ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
             params
                 .for_codec(CODEC_ID_ALAC)
-                .with_extra_data(cookie.into_boxed_slice());
+                .with_extra_data(codec::config(&[&cookie])?);
             AudioCodec::Alac
         }
         b"aac " | b"aach" | b"aacp" => {
@@ -272,7 +276,7 @@ fn read_table(
             limit: left.min(limits::TABLE_ENTRIES),
         });
     }
-    let mut table = PacketTable::with_capacity(count as usize, start);
+    let mut table = PacketTable::with_capacity(count as usize, start)?;
     for _ in 0..count {
         let bytes = match desc.packet_bytes {
             0 => read_number(input)?,
@@ -288,7 +292,7 @@ fn read_table(
                 limit: limits::PACKET_BYTES,
             });
         }
-        table.push(TableEntry { bytes, frames });
+        table.push(TableEntry { bytes, frames })?;
     }
     Ok(table)
 }

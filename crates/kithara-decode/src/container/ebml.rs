@@ -2,6 +2,7 @@
 
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::memory;
 
 /// An element: its id, and how many bytes its body has if that is known.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ pub(crate) fn number_in(bytes: &[u8]) -> Option<(u64, usize)> {
 /// The body of a small element.
 pub(crate) fn body(input: &mut Input, element: &Element, limit: u64) -> Result<Vec<u8>> {
     match element.size {
-        Some(size) if size <= limit => Ok(input.take(size as usize)?.to_vec()),
+        Some(size) if size <= limit => Ok(memory::copy(input.take(size as usize)?)?),
         _ => Err(Fault::TooLarge {
             what: "a Matroska element",
             limit,

@@ -15,7 +15,7 @@ use crate::demux::{Arrival, Demux, Packet, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::view::{SharedInput, View};
-use crate::{SeekMode, TrackMetadata, limits};
+use crate::{SeekMode, TrackMetadata, limits, memory};
 
 /// Metadata blocks looked at before the audio.
 const MAX_BLOCKS: usize = 4096;
@@ -39,7 +39,7 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         let body = input.pos();
         match head[0] & 0x7f {
             0 => info = Some(StreamInfo::parse(input.take(34)?)?),
-            3 if length <= 256 * 1024 => points = seek_points(input.peek(length as usize)?),
+            3 if length <= 256 * 1024 => points = seek_points(input.peek(length as usize)?)?,
             // Larger comments hold pictures, and no text anybody waits for.
             4 if length <= 64 * 1024 => {
                 tags::vorbis_comment(input.peek(length as usize)?, &mut metadata);
@@ -59,19 +59,21 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
 }
 
 /// Sample number and offset of each seek point (§8.5), without placeholders.
-fn seek_points(block: &[u8]) -> Vec<Place> {
+fn seek_points(block: &[u8]) -> Result<Vec<Place>> {
     let long = |bytes: &[u8]| {
         bytes
             .iter()
             .fold(0, |value, byte| value << 8 | u64::from(*byte))
     };
-    let mut points: Vec<Place> = block
-        .chunks_exact(18)
-        .map(|point| (long(&point[..8]), long(&point[8..16])))
-        .filter(|(sample, _)| *sample != u64::MAX)
-        .collect();
+    let mut points: Vec<Place> = memory::room(block.len() / 18)?;
+    points.extend(
+        block
+            .chunks_exact(18)
+            .map(|point| (long(&point[..8]), long(&point[8..16])))
+            .filter(|(sample, _)| *sample != u64::MAX),
+    );
     points.sort_unstable();
-    points
+    Ok(points)
 }
 
 fn open_frames(

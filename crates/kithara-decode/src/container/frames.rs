@@ -3,7 +3,7 @@
 use crate::demux::{Arrival, Demux, Packet, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{Notice, SeekMode, limits};
+use crate::{Notice, SeekMode, limits, memory};
 
 /// Between entries of the index, in frames of the stream.
 const STRIDE: u64 = 32;
@@ -250,7 +250,8 @@ impl<S: Syntax> Frames<S> {
             && (self.frame >= expected && self.frame < expected + u64::from(head.frames)
                 || self.index.is_empty())
         {
-            self.index.push((self.frame, self.offset));
+            // Without memory the index ends here: what lies behind is found as if it had not been passed.
+            let _ = memory::push(&mut self.index, (self.frame, self.offset));
         }
         self.offset += head.bytes as u64;
         self.frame = self.frame.saturating_add(u64::from(head.frames));

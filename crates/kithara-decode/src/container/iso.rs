@@ -312,6 +312,7 @@ impl From<Mp4Error> for Fault {
         match error {
             Mp4Error::Io(error) => error.into(),
             Mp4Error::Limit { what, limit } => Self::TooLarge { what, limit },
+            Mp4Error::NoMemory(error) => error.into(),
             Mp4Error::Malformed { .. } | Mp4Error::NoMovie { .. } => {
                 Self::Corrupt(error.to_string())
             }

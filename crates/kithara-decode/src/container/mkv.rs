@@ -12,7 +12,7 @@ use super::tags;
 use crate::demux::{Arrival, Demux, Packet, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{MediaDuration, SeekMode, TrackMetadata, codec, limits};
+use crate::{MediaDuration, SeekMode, TrackMetadata, codec, limits, memory};
 
 const EBML: u32 = 0x1a45_dfa3;
 const SEGMENT: u32 = 0x1853_8067;
@@ -256,8 +256,7 @@ impl MkvDemux {
             return Ok(false);
         }
         self.block.clear();
-        self.block
-            .extend_from_slice(self.input.take(size as usize)?);
+        memory::extend(&mut self.block, self.input.take(size as usize)?)?;
         let rest = self.block.get(width..).unwrap_or_default();
         let [high, low, flags, ..] = *rest else {
             return Err(Fault::corrupt("a short block"));
@@ -308,18 +307,24 @@ impl MkvDemux {
         let Some(at) = self.head.cues.filter(|_| !self.cues_read) else {
             return Ok(());
         };
-        self.cues_read = true;
         self.input.seek(at);
-        let element = match ebml::next(&mut self.input) {
-            Ok(Some(element)) if element.id == CUES => element,
-            Ok(_) | Err(Fault::Truncated(_) | Fault::Corrupt(_)) => return Ok(()),
-            Err(fault) => return Err(fault),
+        // A failure that may pass leaves them unread; without them a seek reads on from the beginning.
+        match self.take_cues() {
+            Err(fault @ (Fault::Stream(_) | Fault::Io(_) | Fault::NoMemory(_))) => Err(fault),
+            _ => {
+                self.cues_read = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn take_cues(&mut self) -> Result<()> {
+        let element = match ebml::next(&mut self.input)? {
+            Some(element) if element.id == CUES => element,
+            _ => return Ok(()),
         };
-        let body = match ebml::body(&mut self.input, &element, MAX_CUES) {
-            Ok(body) => body,
-            Err(Fault::Stream(error)) => return Err(Fault::Stream(error)),
-            Err(_) => return Ok(()),
-        };
+        let body = ebml::body(&mut self.input, &element, MAX_CUES)?;
+        self.clusters.truncate(1);
         for (_, point) in ebml::children(&body).filter(|(id, _)| *id == 0xbb) {
             let time = ebml::children(point)
                 .find(|(id, _)| *id == 0xb3)
@@ -334,8 +339,8 @@ impl MkvDemux {
                 if field(0xf7) == Some(self.track.number)
                     && let (Some(time), Some(offset)) = (time, field(0xf1))
                 {
-                    self.clusters
-                        .push((time, self.head.segment.saturating_add(offset)));
+                    let place = (time, self.head.segment.saturating_add(offset));
+                    memory::push(&mut self.clusters, place)?;
                 }
             }
         }

@@ -11,6 +11,8 @@ use crate::fault::{Fault, Result};
 use crate::{PcmSpec, codec, limits};
 
 const AUDIO: u64 = 2;
+/// The longest name of a codec looked at.
+const MAX_NAME: usize = 64;
 
 /// The audio track of a file.
 pub(crate) struct MkvTrack {
@@ -86,7 +88,7 @@ fn read_entry(body: &[u8]) -> Entry<'_> {
 
 impl Entry<'_> {
     fn open(&self) -> Result<MkvTrack> {
-        let codec = String::from_utf8_lossy(self.codec)
+        let codec = String::from_utf8_lossy(&self.codec[..self.codec.len().min(MAX_NAME)])
             .trim_end_matches('\0')
             .to_owned();
         if self.encoded {
@@ -112,19 +114,17 @@ impl Entry<'_> {
         let mpeg_frames = if rate >= 32_000 { 1152 } else { 576 };
         Ok(match codec.as_str() {
             "A_VORBIS" => {
-                let params = self.params(CODEC_ID_VORBIS, self.private);
-                track(
-                    AudioCodec::Vorbis,
-                    params,
-                    vorbis_quantum(self.private),
-                    0,
-                    1,
-                )
+                // Not the comments between the two, which may hold a picture.
+                let [ident, setup] = vorbis_headers(self.private)
+                    .ok_or_else(|| Fault::corrupt("no Vorbis headers"))?;
+                let params = self.params(CODEC_ID_VORBIS, &[ident, setup])?;
+                let quantum = vorbis_quantum(ident);
+                track(AudioCodec::Vorbis, params, quantum, 0, 1)
             }
             "A_FLAC" => {
                 let info = self.private.get(8..42).unwrap_or(self.private);
                 let block = super::flac_frame::StreamInfo::parse(info)?.constant_block();
-                let params = self.params(CODEC_ID_FLAC, info);
+                let params = self.params(CODEC_ID_FLAC, &[info])?;
                 track(AudioCodec::Flac, params, block, 0, 0)
             }
             "A_AAC" => {
@@ -138,26 +138,26 @@ impl Entry<'_> {
                     .get(..4)
                     .ok_or_else(|| Fault::corrupt("ALAC without its cookie"))?;
                 let frames = u32::from_be_bytes(codec::array(cookie, 0));
-                let params = self.params(CODEC_ID_ALAC, self.private);
+                let params = self.params(CODEC_ID_ALAC, &[self.private])?;
                 track(AudioCodec::Alac, params, Some(frames.max(1).into()), 0, 0)
             }
             "A_MPEG/L3" => track(
                 AudioCodec::Mp3,
-                self.mpeg(CODEC_ID_MP3, spec),
+                self.mpeg(CODEC_ID_MP3, spec)?,
                 Some(mpeg_frames.into()),
                 mpeg_frames,
                 12,
             ),
             "A_MPEG/L2" => track(
                 AudioCodec::Mp2,
-                self.mpeg(CODEC_ID_MP2, spec),
+                self.mpeg(CODEC_ID_MP2, spec)?,
                 Some(1152),
                 1152,
                 2,
             ),
             "A_MPEG/L1" => track(
                 AudioCodec::Mp1,
-                self.mpeg(CODEC_ID_MP1, spec),
+                self.mpeg(CODEC_ID_MP1, spec)?,
                 Some(384),
                 384,
                 2,
@@ -182,14 +182,14 @@ impl Entry<'_> {
     fn params(
         &self,
         id: symphonia::core::codecs::audio::AudioCodecId,
-        extra: &[u8],
-    ) -> AudioCodecParameters {
+        config: &[&[u8]],
+    ) -> Result<AudioCodecParameters> {
         let mut params = AudioCodecParameters::new();
         params.for_codec(id);
-        if !extra.is_empty() {
-            params.with_extra_data(extra.to_vec().into_boxed_slice());
+        if !config.is_empty() {
+            params.with_extra_data(codec::config(config)?);
         }
-        params
+        Ok(params)
     }
 
     /// MPEG audio has no private data that tells its layout, and no decoder knows it before the first packet.
@@ -197,12 +197,12 @@ impl Entry<'_> {
         &self,
         id: symphonia::core::codecs::audio::AudioCodecId,
         spec: PcmSpec,
-    ) -> AudioCodecParameters {
-        let mut params = self.params(id, &[]);
+    ) -> Result<AudioCodecParameters> {
+        let mut params = self.params(id, &[])?;
         params
             .with_sample_rate(spec.sample_rate.get())
             .with_channels(codec::channels(spec.channels.get()));
-        params
+        Ok(params)
     }
 
     fn pcm(&self, name: &str) -> Result<symphonia::core::codecs::audio::AudioCodecId> {
@@ -221,20 +221,28 @@ impl Entry<'_> {
     }
 }
 
-/// What all packet lengths of a Vorbis stream are multiples of, from its laced headers: a packet gives a quarter of its
-/// own block and a quarter of the one before (Vorbis I §1.3.2).
-fn vorbis_quantum(private: &[u8]) -> Option<u64> {
-    // The number of packets less one, two lengths in groups of 255, then the identification header.
+/// The identification and setup headers of a Vorbis stream, from the three that are laced together.
+fn vorbis_headers(private: &[u8]) -> Option<[&[u8]; 2]> {
+    // The number of packets less one, two lengths in groups of 255, then the packets.
     let mut at = 1;
-    for _ in 0..2 {
-        while *private.get(at)? == 255 {
-            at += 1;
+    let mut lengths = [0usize; 2];
+    for length in &mut lengths {
+        loop {
+            let lace = *private.get(at)?;
+            (at, *length) = (at + 1, *length + usize::from(lace));
+            if lace < 255 {
+                break;
+            }
         }
-        at += 1;
     }
-    let ident = private
-        .get(at..)
-        .filter(|ident| ident.starts_with(b"\x01vorbis"))?;
+    let (ident, rest) = private.get(at..)?.split_at_checked(lengths[0])?;
+    let setup = rest.get(lengths[1]..)?;
+    Some([ident, setup]).filter(|_| ident.starts_with(b"\x01vorbis"))
+}
+
+/// What all packet lengths of a Vorbis stream are multiples of: a packet gives a quarter of its own block and a quarter of
+/// the one before (Vorbis I §1.3.2).
+fn vorbis_quantum(ident: &[u8]) -> Option<u64> {
     let sizes = *ident.get(28)?;
     let (short, long) = (1u64 << (sizes & 15), 1u64 << (sizes >> 4));
     let lengths = [short / 2, (short + long) / 4, long / 2];

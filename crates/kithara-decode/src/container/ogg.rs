@@ -11,7 +11,7 @@ use super::tags;
 use crate::demux::{Arrival, Demux, Packet, Track, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{MediaDuration, Notice, PcmSpec, SeekMode, TrackMetadata, codec, limits};
+use crate::{MediaDuration, Notice, PcmSpec, SeekMode, TrackMetadata, codec, limits, memory};
 
 /// Pages before the first of the audio.
 const MAX_HEADER_PAGES: usize = 4096;
@@ -104,11 +104,9 @@ impl OggDemux {
             )?;
             let comment = self.header()?;
             tags::vorbis_comment(comment.get(7..).unwrap_or_default(), &mut metadata);
-            let mut extra = ident;
-            extra.extend(self.header()?);
             params
                 .for_codec(CODEC_ID_VORBIS)
-                .with_extra_data(extra.into_boxed_slice());
+                .with_extra_data(codec::config(&[&ident, &self.header()?])?);
             self.first = self.next_page_offset();
             return Ok((AudioCodec::Vorbis, params, spec, metadata));
         }
@@ -146,7 +144,7 @@ impl OggDemux {
             let name = if body.starts_with(b"\x01vorbis") || body.starts_with(b"\x7fFLAC") {
                 self.serial = self.page.serial;
                 self.next = self.page.ends.len();
-                return Ok(body.clone());
+                return Ok(memory::copy(body)?);
             } else if body.starts_with(b"OpusHead") {
                 "Opus"
             } else if body.starts_with(b"Speex   ") {
@@ -165,7 +163,7 @@ impl OggDemux {
 
     fn header(&mut self) -> Result<Vec<u8>> {
         match self.advance()? {
-            Some(at) => Ok(self.packet(at).to_vec()),
+            Some(at) => Ok(memory::copy(self.packet(at))?),
             None => Err(Fault::Truncated(None)),
         }
     }
@@ -245,7 +243,7 @@ impl OggDemux {
                 }
                 std::mem::swap(&mut self.whole, &mut self.partial);
                 self.partial.clear();
-                self.whole.extend_from_slice(&self.page.body[..end]);
+                memory::extend(&mut self.whole, &self.page.body[..end])?;
                 return Ok(Some(usize::MAX));
             }
             self.keep_open_packet()?;
@@ -272,7 +270,7 @@ impl OggDemux {
                 limit: limits::PACKET_BYTES,
             });
         }
-        self.partial.extend_from_slice(open);
+        memory::extend(&mut self.partial, open)?;
         // Kept once.
         self.page.body.truncate(from);
         Ok(())
@@ -404,7 +402,7 @@ impl OggDemux {
         if self.laps
             && let Some(last) = self.page.ends.len().checked_sub(1)
         {
-            self.primer = Some(self.packet(last).to_vec());
+            self.primer = Some(memory::copy(self.packet(last))?);
         }
         self.next = self.page.ends.len();
         self.landed = Some(frame);

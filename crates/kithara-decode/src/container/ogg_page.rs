@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::limits;
+use crate::{limits, memory};
 
 /// A page.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn fill(input: &mut Input, page: &mut Page) -> Result<()> {
         }
     }
     page.body.clear();
-    page.body.extend_from_slice(body);
+    memory::extend(&mut page.body, body)?;
     input.skip((27 + laces + length) as u64);
     Ok(())
 }

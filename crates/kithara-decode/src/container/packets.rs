@@ -4,6 +4,7 @@ use crate::SeekMode;
 use crate::demux::{Arrival, Demux, Packet};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::memory;
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
@@ -20,18 +21,19 @@ pub(crate) struct PacketTable {
 
 impl PacketTable {
     /// A table of packets that lie one behind the other from `start`.
-    pub(crate) fn with_capacity(packets: usize, start: u64) -> Self {
-        let mut lines = Vec::with_capacity(packets + 1);
+    pub(crate) fn with_capacity(packets: usize, start: u64) -> Result<Self> {
+        let mut lines = memory::room(packets.saturating_add(1))?;
         lines.push((start, 0));
-        Self { lines }
+        Ok(Self { lines })
     }
 
-    pub(crate) fn push(&mut self, entry: TableEntry) {
+    pub(crate) fn push(&mut self, entry: TableEntry) -> Result<()> {
         let (offset, frame) = self.end();
-        self.lines.push((
+        let line = (
             offset.saturating_add(entry.bytes),
             frame.saturating_add(entry.frames),
-        ));
+        );
+        Ok(memory::push(&mut self.lines, line)?)
     }
 
     /// The frames of all packets.

@@ -4,6 +4,8 @@ use crate::TrackMetadata;
 
 /// The longest text kept.
 const MAX_TEXT: usize = 4096;
+/// The longest name of a tag looked at.
+const MAX_NAME: usize = 64;
 
 /// Text of at most `length` bytes, without the zeros and spaces around it.
 pub(crate) fn text(bytes: &[u8], length: usize) -> Option<String> {
@@ -61,15 +63,16 @@ pub(crate) fn vorbis_comment(block: &[u8], metadata: &mut TrackMetadata) {
         let Some(equals) = pair.iter().position(|byte| *byte == b'=') else {
             continue;
         };
-        let name = String::from_utf8_lossy(&pair[..equals]).to_ascii_uppercase();
         let value = text(&pair[equals + 1..], MAX_TEXT);
-        named(&name, value, metadata);
+        named(&pair[..equals], value, metadata);
     }
 }
 
-/// A tag by the name Vorbis comments, APE tags and Matroska share.
-pub(crate) fn named(name: &str, value: Option<String>, metadata: &mut TrackMetadata) {
-    match name {
+/// A tag by the name Vorbis comments, APE tags and Matroska share, in any case.
+pub(crate) fn named(name: &[u8], value: Option<String>, metadata: &mut TrackMetadata) {
+    // None of those that are known is longer.
+    let name = &name[..name.len().min(MAX_NAME)];
+    match String::from_utf8_lossy(name).to_ascii_uppercase().as_str() {
         "TITLE" => set(&mut metadata.title, value),
         "ARTIST" => set(&mut metadata.artist, value),
         "ALBUM" => set(&mut metadata.album, value),

@@ -6,20 +6,20 @@ use super::error::Mp4Error;
 
 /// What an `esds` box says of its stream.
 #[derive(Debug, Default)]
-pub(super) struct StreamDescriptor {
+pub(super) struct StreamDescriptor<'a> {
     /// ObjectTypeIndication (14496-1 §7.2.6.6, registered at mp4ra.org).
     pub object_type: u8,
     /// DecoderSpecificInfo, for AAC the AudioSpecificConfig.
-    pub specific: Option<Vec<u8>>,
+    pub specific: Option<&'a [u8]>,
 }
 
 const ES_DESCRIPTOR: u8 = 3;
 const DECODER_CONFIG: u8 = 4;
 const DECODER_SPECIFIC: u8 = 5;
 
-impl StreamDescriptor {
+impl<'a> StreamDescriptor<'a> {
     /// Reads the body of an `esds` box.
-    pub fn parse(mut esds: Bytes<'_>) -> Result<Self, Mp4Error> {
+    pub fn parse(mut esds: Bytes<'a>) -> Result<Self, Mp4Error> {
         esds.full_box()?;
         let mut es =
             find(&mut esds, ES_DESCRIPTOR)?.ok_or_else(|| esds.fail("no ES descriptor"))?;
@@ -40,7 +40,7 @@ impl StreamDescriptor {
         let object_type = config.u8()?;
         // Stream type, buffer size, maximum and average bit rate.
         config.skip(12)?;
-        let specific = find(&mut config, DECODER_SPECIFIC)?.map(|bytes| bytes.rest().to_vec());
+        let specific = find(&mut config, DECODER_SPECIFIC)?.map(|bytes| bytes.rest());
         Ok(Self {
             object_type,
             specific,

@@ -5,6 +5,7 @@ use std::io;
 use symphonia::core::errors::Error as SymphoniaError;
 
 use super::boxes::FourCode;
+use crate::memory::NoMemory;
 
 /// Why an MP4 cannot be demuxed, or not any further.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,10 @@ pub enum Mp4Error {
         /// The limit.
         limit: u64,
     },
+
+    /// There is no memory for what the boxes hold.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
 }
 
 impl Mp4Error {
@@ -80,12 +85,14 @@ impl From<io::Error> for Mp4Error {
 /// For the `FormatReader` methods, whose error type is symphonia's. The box is logged, because its error has no room.
 impl From<Mp4Error> for SymphoniaError {
     fn from(error: Mp4Error) -> Self {
-        match error {
-            Mp4Error::Io(error) => return Self::IoError(error),
-            ref other => tracing::debug!(error = %other, "mp4"),
+        if !matches!(error, Mp4Error::Io(_) | Mp4Error::NoMemory(_)) {
+            tracing::debug!(%error, "mp4");
         }
         match error {
             Mp4Error::Io(error) => Self::IoError(error),
+            Mp4Error::NoMemory(error) => {
+                Self::IoError(io::Error::new(io::ErrorKind::OutOfMemory, error))
+            }
             Mp4Error::Malformed { why, .. } => Self::DecodeError(why),
             Mp4Error::Limit { what, .. } => Self::LimitError(what),
             Mp4Error::Unsupported { what } => Self::Unsupported(what),

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::boxes::{Bytes, FourCode};
 use super::error::Mp4Error;
 use super::sample_table::Sample;
+use crate::memory;
 
 const MAX_BOXES: u32 = 10_000;
 
@@ -460,7 +461,7 @@ impl MoofReader {
             time: 0,
             count,
             layout,
-            entries: entries.to_vec(),
+            entries: memory::copy(entries)?,
             defaults: header.defaults,
         };
         let overflow = || trun.fail("its samples end beyond any file");
@@ -483,7 +484,7 @@ impl MoofReader {
             .ok_or_else(|| trun("longer than time itself"))?;
         self.start.get_or_insert(run.time);
         if run.count > 0 {
-            self.runs.push(run);
+            memory::push(&mut self.runs, run)?;
         }
         Ok(())
     }

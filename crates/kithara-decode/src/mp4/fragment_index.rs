@@ -2,6 +2,7 @@
 
 use super::boxes::Bytes;
 use super::error::Mp4Error;
+use crate::memory;
 
 /// One entry is 16 bytes; when the index is full, every other one is dropped.
 const MAX_ENTRIES: usize = 32_768;
@@ -51,7 +52,8 @@ impl FragmentIndex {
             });
             self.every = self.every.max(1).saturating_mul(2);
         }
-        self.entries.push((time, offset));
+        // Without memory it is as if it had not been met.
+        let _ = memory::push(&mut self.entries, (time, offset));
     }
 
     /// The last entry at or before `time`.
@@ -89,7 +91,7 @@ impl FragmentIndex {
                 .checked_div(own_timescale.into())
                 .and_then(|scaled| u64::try_from(scaled).ok())
         };
-        let mut found = Vec::new();
+        let mut found = memory::room(usize::from(count).min(sidx.rest().len() / 12))?;
         for _ in 0..count {
             let reference = sidx.u32()?;
             let duration = sidx.u32()?;
@@ -100,7 +102,7 @@ impl FragmentIndex {
             let Some(start) = rescale(time) else {
                 return Ok(());
             };
-            found.push((start, offset));
+            memory::push(&mut found, (start, offset))?;
             let next = time
                 .checked_add(duration.into())
                 .zip(offset.checked_add((reference & 0x7fff_ffff).into()));
@@ -112,7 +114,7 @@ impl FragmentIndex {
             _ => true,
         };
         if in_order && self.entries.len() + found.len() <= MAX_ENTRIES {
-            self.entries.append(&mut found);
+            memory::extend(&mut self.entries, &found)?;
             self.end = rescale(time).map(|time| (time, offset));
         }
         Ok(())

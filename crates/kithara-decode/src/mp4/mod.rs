@@ -103,9 +103,9 @@ pub fn open<'s>(
 ) -> Result<(Box<dyn FormatReader + 's>, Mp4Facts), Mp4Error> {
     let mut stream = Stream::new(source, options.remote);
     let moov = find_movie(&mut stream)?;
-    let movie = read_movie(&mut stream, &moov)?;
+    let mut movie = read_movie(&mut stream, &moov)?;
     let fragmented = movie.extends || movie.audio.table.count() == 0;
-    let mut facts = facts(&movie, fragmented)?;
+    let mut facts = facts(&mut movie, fragmented)?;
     if fragmented {
         let reader = FragmentReader::new(stream, movie, moov.end)?;
         facts.duration = reader.duration();
@@ -146,7 +146,9 @@ fn find_movie(stream: &mut Stream<'_>) -> Result<BoxHeader, Mp4Error> {
     })
 }
 
-fn facts(movie: &Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
+fn facts(movie: &mut Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
+    let edits = std::mem::take(&mut movie.audio.edits);
+    let itunsmpb = movie.itunsmpb.take();
     let track = &movie.audio;
     let description = if fragmented {
         movie.defaults.description
@@ -171,8 +173,8 @@ fn facts(movie: &Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
         timescale: track.timescale,
         duration: (!fragmented).then(|| track.table.duration()),
         movie_timescale: movie.timescale,
-        edits: track.edits.clone(),
-        itunsmpb: movie.itunsmpb.clone(),
+        edits,
+        itunsmpb,
         media_end: (!fragmented).then(|| track.table.media_end()),
     })
 }

@@ -13,6 +13,7 @@ use super::sample_entry::{AudioEntry, parse_entries};
 use super::sample_table::{SampleTable, TableBoxes};
 use super::stream::Stream;
 use super::tags::{self, Tags};
+use crate::memory;
 
 const MAX_MOOV: u64 = 64 << 20;
 const MAX_BOXES: u32 = 10_000;
@@ -116,7 +117,7 @@ struct Found {
 }
 
 impl Found {
-    fn finish(self) -> Result<Movie, Mp4Error> {
+    fn finish(mut self) -> Result<Movie, Mp4Error> {
         let audio = match (self.audio, self.refused) {
             (Some(audio), _) => audio,
             (None, Some(refused)) => return Err(refused),
@@ -127,7 +128,6 @@ impl Found {
             }
         };
         let defaults = self.defaults.iter().find(|(id, _)| *id == audio.id);
-        let itunsmpb = self.tags.itunsmpb().map(str::to_owned);
         Ok(Movie {
             timescale: self.timescale,
             duration: self.duration,
@@ -136,8 +136,8 @@ impl Found {
             defaults: defaults.map_or_else(TrackDefaults::default, |(_, defaults)| *defaults),
             tracks: self.tracks,
             audio,
+            itunsmpb: self.tags.take_itunsmpb(),
             tags: self.tags.into_revision(),
-            itunsmpb,
         })
     }
 }
@@ -219,9 +219,8 @@ impl Walk<'_, '_> {
                 }
                 b"trex" => {
                     let body = self.small(&child)?;
-                    self.found
-                        .defaults
-                        .push(TrackDefaults::parse(Bytes::new(child.kind, &body))?);
+                    let defaults = TrackDefaults::parse(Bytes::new(child.kind, &body))?;
+                    memory::push(&mut self.found.defaults, defaults)?;
                 }
                 _ => {}
             }
@@ -246,7 +245,7 @@ impl Walk<'_, '_> {
                 self.found.audio = Some(track);
             }
             Ok(_) => {}
-            Err(error @ Mp4Error::Io(_)) => return Err(error),
+            Err(error @ (Mp4Error::Io(_) | Mp4Error::NoMemory(_))) => return Err(error),
             // A broken commentary track does not take the music away.
             Err(error) => drop(self.found.refused.get_or_insert(error)),
         }
@@ -411,7 +410,9 @@ impl Walk<'_, '_> {
 /// Everything but a failed read becomes the end.
 fn no_harm(next: Result<Option<BoxHeader>, Mp4Error>) -> Result<Option<BoxHeader>, Mp4Error> {
     match next {
-        Err(error @ (Mp4Error::Io(_) | Mp4Error::Limit { .. })) => Err(error),
+        Err(error @ (Mp4Error::Io(_) | Mp4Error::NoMemory(_) | Mp4Error::Limit { .. })) => {
+            Err(error)
+        }
         Err(_) => Ok(None),
         found => found,
     }
@@ -456,20 +457,20 @@ fn parse_edits(mut bytes: Bytes<'_>) -> Result<Vec<Edit>, Mp4Error> {
     {
         return Err(bytes.fail("more entries than bytes"));
     }
-    (0..count)
-        .map(|_| {
-            let duration = bytes.u32_or_u64(version)?;
-            let media_time = if version == 0 {
-                bytes.i32()?.into()
-            } else {
-                bytes.u64()? as i64
-            };
-            let normal_rate = bytes.u32()? == 0x1_0000;
-            Ok(Edit {
-                duration,
-                media_time,
-                normal_rate,
-            })
-        })
-        .collect()
+    let mut edits = memory::room(count)?;
+    for _ in 0..count {
+        let duration = bytes.u32_or_u64(version)?;
+        let media_time = if version == 0 {
+            bytes.i32()?.into()
+        } else {
+            bytes.u64()? as i64
+        };
+        let normal_rate = bytes.u32()? == 0x1_0000;
+        edits.push(Edit {
+            duration,
+            media_time,
+            normal_rate,
+        });
+    }
+    Ok(edits)
 }

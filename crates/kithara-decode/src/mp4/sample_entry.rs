@@ -9,6 +9,7 @@ use super::boxes::{Bytes, FourCode};
 use super::descriptor::{AacConfig, StreamDescriptor};
 use super::error::Mp4Error;
 use super::pcm;
+use crate::{limits, memory};
 
 /// Rates and channel counts beyond these are refused before anything is allocated for them.
 const MAX_RATE: u32 = 768_000;
@@ -206,7 +207,7 @@ impl AudioEntry {
     ) -> Result<(), Mp4Error> {
         match &code.0 {
             b"mp4a" => match children.esds {
-                Some(esds) => self.elementary_stream(&StreamDescriptor::parse(esds)?),
+                Some(esds) => self.elementary_stream(&StreamDescriptor::parse(esds)?)?,
                 None => return Err(Mp4Error::malformed(code, "no esds box")),
             },
             b".mp3" | b"ms\0U" => self.known(AudioCodec::Mp3, well_known::CODEC_ID_MP3),
@@ -240,30 +241,36 @@ impl AudioEntry {
     }
 
     /// By ObjectTypeIndication: 0x40 is MPEG-4 audio, 0x66 to 0x68 MPEG-2 AAC, 0x69 and 0x6b MPEG-1/2 audio.
-    fn elementary_stream(&mut self, descriptor: &StreamDescriptor) {
-        let specific = descriptor.specific.as_deref();
+    fn elementary_stream(&mut self, descriptor: &StreamDescriptor<'_>) -> Result<(), Mp4Error> {
         match descriptor.object_type {
-            0x40 | 0x66..=0x68 => self.aac(specific.unwrap_or_default()),
+            0x40 | 0x66..=0x68 => self.aac(descriptor.specific.unwrap_or_default())?,
             0x69 | 0x6b => self.known(AudioCodec::Mp3, well_known::CODEC_ID_MP3),
             0xa5 => self.params.codec = well_known::CODEC_ID_AC3,
             0xa6 => self.params.codec = well_known::CODEC_ID_EAC3,
             0xa9..=0xac => self.params.codec = well_known::CODEC_ID_DCA,
             _ => {}
         }
+        Ok(())
     }
 
-    fn aac(&mut self, asc: &[u8]) {
+    fn aac(&mut self, asc: &[u8]) -> Result<(), Mp4Error> {
         self.params.codec = well_known::CODEC_ID_AAC;
-        self.params.extra_data = Some(asc.into());
+        self.params.extra_data = Some(configuration(asc)?);
         self.aac = AacConfig::parse(asc);
-        let Some(config) = self.aac else { return };
+        let Some(config) = self.aac else {
+            return Ok(());
+        };
         // Object types above AAC: 32 to 34 are MPEG-1 layers, 36 ALS, 42 USAC.
         match config.object_type {
-            32 => return self.known(AudioCodec::Mp1, well_known::CODEC_ID_MP1),
-            33 => return self.known(AudioCodec::Mp2, well_known::CODEC_ID_MP2),
-            34 => return self.known(AudioCodec::Mp3, well_known::CODEC_ID_MP3),
-            _ => {}
+            32 => self.known(AudioCodec::Mp1, well_known::CODEC_ID_MP1),
+            33 => self.known(AudioCodec::Mp2, well_known::CODEC_ID_MP2),
+            34 => self.known(AudioCodec::Mp3, well_known::CODEC_ID_MP3),
+            _ => self.advanced_audio(config),
         }
+        Ok(())
+    }
+
+    fn advanced_audio(&mut self, config: AacConfig) {
         let (codec, profile) = match (config.object_type, config.sbr, config.ps) {
             (2, false, _) => (
                 Some(AudioCodec::AacLc),
@@ -298,7 +305,7 @@ impl AudioEntry {
             return Err(bytes.fail("its first block is not STREAMINFO"));
         }
         let mut info = bytes.sub(34)?;
-        self.params.extra_data = Some(info.rest().into());
+        self.params.extra_data = Some(configuration(info.rest())?);
         info.skip(2)?;
         self.params.max_frames_per_packet = Some(info.u16()?.into());
         info.skip(6)?;
@@ -313,7 +320,7 @@ impl AudioEntry {
         self.known(AudioCodec::Alac, well_known::CODEC_ID_ALAC);
         bytes.full_box()?;
         let cookie = bytes.rest();
-        self.params.extra_data = Some(cookie.into());
+        self.params.extra_data = Some(configuration(cookie)?);
         let block = bytes.u32()?;
         bytes.skip(1)?;
         let bits = u32::from(bytes.u8()?);
@@ -351,8 +358,8 @@ impl AudioEntry {
         head.extend(pre_skip.to_le_bytes());
         head.extend(input_rate.to_le_bytes());
         head.extend(gain.to_le_bytes());
-        // The mapping family and its table are bytes in both.
-        head.extend(bytes.rest());
+        // The mapping family and its table are bytes in both: two bytes and one for each channel.
+        head.extend(bytes.rest().iter().take(2 + 255));
         self.params.extra_data = Some(head.into());
         self.params.max_frames_per_packet = Some(5760);
         // Opus is always decoded at 48 kHz; the input rate is only a note of the encoder.
@@ -403,6 +410,17 @@ impl AudioEntry {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// A codec's configuration, of a size that is copied without a thought.
+fn configuration(bytes: &[u8]) -> Result<Box<[u8]>, Mp4Error> {
+    if bytes.len() > limits::CONFIG_BYTES {
+        return Err(Mp4Error::Limit {
+            what: "the codec's configuration",
+            limit: limits::CONFIG_BYTES as u64,
+        });
+    }
+    Ok(memory::copy(bytes)?.into_boxed_slice())
 }
 
 /// The usual layout of a channel count; `None` for 0 and for more than 32. Decoders that know better say so.

@@ -6,6 +6,7 @@ use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes, SeekBuffere
 
 use super::boxes::{BoxHeader, FourCode};
 use super::error::Mp4Error;
+use crate::memory;
 
 /// Memory is taken in steps of this size, as the bytes arrive: a size field alone never makes us allocate.
 const STEP: usize = 64 * 1024;
@@ -164,10 +165,11 @@ impl<'s> Stream<'s> {
         while bytes.len() < len {
             let had = bytes.len();
             let step = (len - had).min(STEP);
-            bytes.try_reserve(step).map_err(|_| Mp4Error::Limit {
-                what: "memory",
-                limit: len as u64,
-            })?;
+            if bytes.capacity() < had + step {
+                // Twice as much each time, but no more than all: a box of the whole is not another allocation.
+                let all = had.saturating_mul(2).clamp(had + step, len);
+                memory::reserve_exact(bytes, all - had)?;
+            }
             bytes.resize(had + step, 0);
             let before = self.mss.pos();
             let result = self.mss.read(bytes.get_mut(had..).unwrap_or_default());

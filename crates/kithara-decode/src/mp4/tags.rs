@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use symphonia::core::meta::well_known::METADATA_ID_ISOMP4;
 use symphonia::core::meta::{
-    MetadataBuilder, MetadataInfo, MetadataRevision, RawTag, RawValue, StandardTag,
-    StandardVisualKey, Tag, Visual,
+    MetadataBuilder, MetadataInfo, MetadataRevision, RawTag, RawValue, StandardTag, Tag,
 };
 
 use super::boxes::{Bytes, FourCode};
 use super::error::Mp4Error;
 
-/// Longer items (pictures of tens of megabytes) are skipped.
-pub(super) const MAX_ITEM: u64 = 4 << 20;
+/// Longer items are skipped, pictures with them: nobody asks for those.
+pub(super) const MAX_ITEM: u64 = 16 << 10;
 /// All items together.
-const MAX_TOTAL: usize = 8 << 20;
+const MAX_TOTAL: usize = 256 << 10;
+/// Items that are kept.
+const MAX_TAGS: usize = 256;
 
 /// Makes a standard tag of a number.
 type CountTag = fn(u64) -> StandardTag;
@@ -24,7 +25,6 @@ const GAPLESS: &str = "com.apple.iTunes:iTunSMPB";
 #[derive(Default)]
 pub(super) struct Tags {
     tags: Vec<Tag>,
-    visuals: Vec<Visual>,
     total: usize,
     itunsmpb: Option<String>,
 }
@@ -33,7 +33,7 @@ impl Tags {
     /// Takes one item of the list; one that can't be read is left out.
     pub fn take(&mut self, item: Bytes<'_>) {
         self.total = self.total.saturating_add(item.rest().len());
-        if self.total > MAX_TOTAL {
+        if self.total > MAX_TOTAL || self.tags.len() >= MAX_TAGS {
             return;
         }
         if self.read(item).is_err() {
@@ -42,12 +42,12 @@ impl Tags {
     }
 
     /// iTunes' gapless comment: ` 00000000 <delay> <padding> <frames> …` in hexadecimal.
-    pub fn itunsmpb(&self) -> Option<&str> {
-        self.itunsmpb.as_deref()
+    pub fn take_itunsmpb(&mut self) -> Option<String> {
+        self.itunsmpb.take()
     }
 
     pub fn into_revision(self) -> Option<MetadataRevision> {
-        if self.tags.is_empty() && self.visuals.is_empty() {
+        if self.tags.is_empty() {
             return None;
         }
         let mut builder = MetadataBuilder::new(MetadataInfo {
@@ -57,9 +57,6 @@ impl Tags {
         });
         for tag in self.tags {
             builder.add_tag(tag);
-        }
-        for visual in self.visuals {
-            builder.add_visual(visual);
         }
         Some(builder.build())
     }
@@ -95,10 +92,9 @@ impl Tags {
         Ok(())
     }
 
-    /// `format` is one of the well-known types of QuickTime metadata: 1 UTF-8, 13 JPEG, 14 PNG, 21 a signed integer.
+    /// `format` is one of the well-known types of QuickTime metadata: 1 UTF-8, 21 a signed integer.
     fn value(&mut self, kind: FourCode, key: String, format: u32, data: &[u8]) {
         match (&kind.0, format, data) {
-            (b"covr", _, _) => self.visuals.push(cover(format, data)),
             (b"trkn" | b"disk", _, [_, _, n1, n2, t1, t2, ..]) => {
                 let number = u64::from(u16::from_be_bytes([*n1, *n2]));
                 let total = u64::from(u16::from_be_bytes([*t1, *t2]));
@@ -138,23 +134,6 @@ impl Tags {
             }
             _ => {}
         }
-    }
-}
-
-fn cover(format: u32, data: &[u8]) -> Visual {
-    let media_type = match format {
-        13 => Some("image/jpeg"),
-        14 => Some("image/png"),
-        27 => Some("image/bmp"),
-        _ => None,
-    };
-    Visual {
-        media_type: media_type.map(str::to_owned),
-        dimensions: None,
-        color_mode: None,
-        usage: Some(StandardVisualKey::FrontCover),
-        tags: Vec::new(),
-        data: data.into(),
     }
 }
 

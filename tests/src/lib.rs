@@ -1,4 +1,4 @@
-//! What tests of the workspace share: a scripted fault server and the media fixtures.
+//! What tests of the workspace share: a scripted fault server, the media fixtures, a watched allocator.
 //!
 //! It is **not** a general web server and not a mock of any type of the library: it speaks real HTTP/1.1 over a real
 //! loopback socket, byte for byte as a script says, politely or not.
@@ -9,7 +9,8 @@
 //!     └── code under test ── HTTP ────────┘   └─► log: requests, connections, bytes sent
 //! ```
 //!
-//! Start reading at [`server::FaultServer`], then [`server::Script`]; media is in [`fixtures`].
+//! Start reading at [`server::FaultServer`], then [`server::Script`]; media is in [`fixtures`], an allocator that counts in
+//! [`allocations`].
 //!
 //! ```
 //! use kithara_tests::{fixtures::fixture, server::{FaultServer, Script}};
@@ -21,5 +22,6 @@
 //! assert!(server.requests().is_empty());
 //! ```
 
+pub mod allocations;
 pub mod fixtures;
 pub mod server;

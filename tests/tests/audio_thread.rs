@@ -8,8 +8,6 @@ mod child;
 #[path = "support/network.rs"]
 mod network;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
@@ -18,6 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use kithara::{ReadState, Resource, ResourceConfig, RodioSource, SeekMode};
+use kithara_tests::allocations::{Watching, touches};
 use kithara_tests::fixtures::{Generated, formula_sample, long_wav};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use rodio::Source;
@@ -26,49 +25,8 @@ const CALLS: u32 = 1_000_000;
 /// Where the server holds back the rest of a file.
 const HELD_AT: u64 = 400_000;
 
-thread_local! {
-    /// `Some` on a thread that is being watched: how often it allocated or freed.
-    static TOUCHED: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-struct Watching;
-
-fn touch() {
-    // Not during the destruction of a thread's locals.
-    let _ = TOUCHED.try_with(|touched| touched.set(touched.get().map(|count| count + 1)));
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every call is passed on to the system's allocator unchanged; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
-
-/// How often `part` allocates or frees on this thread.
-fn touches<T>(part: impl FnOnce() -> T) -> (T, u64) {
-    TOUCHED.set(Some(0));
-    let result = part();
-    (result, TOUCHED.take().unwrap_or(0))
-}
 
 /// What an audio thread does. It is called once, and says what went wrong. What it owns is freed elsewhere, or never.
 type Work = Box<dyn FnMut() -> Result<(), &'static str> + Send>;

@@ -164,7 +164,7 @@ impl Net for Client {
 }
 
 fn remote(url: &str, client: &Arc<dyn Net>) -> Result<Resource, AudioError> {
-    let config = ResourceConfig::new(url).unwrap();
+    let config = ResourceConfig::new(url).unwrap().without_store();
     let opened = Resource::blocking(config.with_client(Arc::clone(client)));
     opened.map_err(|error| {
         assert_eq!(error.kind(), ErrorKind::Worker, "{error:?}");
@@ -345,7 +345,9 @@ fn a_waker_that_panics_ends_its_own_title_only() {
 
     let witness = Witness::of(&server, &client, &expected);
     let fuse = Fuse::new(0);
-    let config = ResourceConfig::new(server.url("/a.wav")).unwrap();
+    let config = ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .without_store();
     let opening = Resource::new(config.with_client(Arc::clone(&client)));
     let result = within("the open", {
         let fuse = Arc::clone(&fuse);

@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 
 use kithara::net::{Net, NetOptions};
 use kithara::{ReadState, Resource, ResourceConfig, SeekMode};
-use kithara_tests::fixtures::{formula_sample, long_wav};
+use kithara_tests::fixtures::{Generated, formula_sample, long_wav};
 use kithara_tests::server::{FaultServer, Script};
 
 /// Far more than anything here takes; reached only by something that hangs.
 const HANG: Duration = Duration::from_secs(120);
-const RATE: usize = 44_100;
 
 /// A title on disk and on a server.
 struct Title {
+    /// Samples a second.
+    pace: usize,
     server: FaultServer,
     file: tempfile::NamedTempFile,
     expected: Vec<f32>,
@@ -33,7 +34,10 @@ struct Title {
 
 impl Title {
     fn of(seconds: u32) -> Self {
-        let media = long_wav(seconds);
+        Self::from(long_wav(seconds))
+    }
+
+    fn from(media: Generated) -> Self {
         let mut file = tempfile::Builder::new().suffix(".wav").tempfile().unwrap();
         file.write_all(&media.bytes).unwrap();
         let server = FaultServer::start();
@@ -42,6 +46,7 @@ impl Title {
             (0..media.channels).map(move |channel| formula_sample(frame, channel))
         });
         Self {
+            pace: media.sample_rate as usize * usize::from(media.channels),
             server,
             file,
             expected: samples.map(|sample| f32::from(sample) / 32768.0).collect(),
@@ -54,7 +59,9 @@ impl Title {
     }
 
     fn remote(&self) -> ResourceConfig {
-        let config = ResourceConfig::new(self.server.url("/a.wav")).unwrap();
+        let config = ResourceConfig::new(self.server.url("/a.wav"))
+            .unwrap()
+            .without_store();
         config.with_client(Arc::clone(&self.client))
     }
 }
@@ -91,7 +98,7 @@ impl Reader {
     /// Reads what is ready, at most a block, and checks it.
     fn try_on(&mut self, expected: &[f32], buf: &mut [f32]) -> ReadState {
         let outcome = self.resource.try_read(buf);
-        let read = outcome.frames * 2;
+        let read = outcome.frames * usize::from(self.resource.spec().channels.get());
         self.check(expected, &buf[..read]);
         outcome.state
     }
@@ -124,17 +131,55 @@ fn spread(samples: impl Iterator<Item = usize> + Clone) -> (usize, usize) {
     (samples.clone().min().unwrap(), samples.max().unwrap())
 }
 
-#[test]
-fn two_hundred_titles_at_once_all_get_on_and_all_are_exact() {
-    const TEST: &str = "two_hundred_titles_at_once_all_get_on_and_all_are_exact";
-    const COUNT: usize = 200;
-    // Bytes of a title that is open and idle: two seconds of decoded audio, its decoder, its thread.
-    const IDLE: usize = 2 << 20;
-    // Threads and memory are counted, so no other test may be in the process.
-    if child::role().is_none() {
-        return print!("{}", child::Other::start(TEST, "alone").passes());
+/// As many titles as an automaton or a game would hold: speech, so that a thousand are affordable.
+fn speech(seconds: u32) -> Generated {
+    let (sample_rate, channels) = (8_000_u32, 1_u16);
+    let frames = seconds * sample_rate;
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(b"RIFF");
+    bytes.extend_from_slice(&(frames * 2 + 36).to_le_bytes());
+    bytes.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0");
+    bytes.extend_from_slice(&channels.to_le_bytes());
+    bytes.extend_from_slice(&sample_rate.to_le_bytes());
+    bytes.extend_from_slice(&(sample_rate * 2).to_le_bytes());
+    bytes.extend_from_slice(&[2, 0, 16, 0]);
+    bytes.extend_from_slice(b"data");
+    bytes.extend_from_slice(&(frames * 2).to_le_bytes());
+    for frame in 0..u64::from(frames) {
+        bytes.extend_from_slice(&formula_sample(frame, 0).to_le_bytes());
     }
-    let title = Title::of(12);
+    Generated {
+        bytes,
+        frames: u64::from(frames),
+        sample_rate,
+        channels,
+    }
+}
+
+/// Lets this process have so many files and sockets open.
+#[cfg(unix)]
+fn may_open(files: u64) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    #[allow(unsafe_code)]
+    // SAFETY: both calls are given a pointer to a live limit; the first writes it, the second reads it.
+    let set = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_cur.max(files).min(limit.rlim_max);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    assert!(
+        set && limit.rlim_cur >= files,
+        "this machine allows {} open files, and the test needs {files}",
+        limit.rlim_cur
+    );
+}
+
+/// Opens `count` resources of `title`, every fourth over HTTP, and holds each to `budget` bytes of memory.
+fn open_many(title: &Title, count: usize, budget: usize) -> Vec<Reader> {
     // The client and the I/O thread are there before.
     drop(Resource::blocking(title.remote()).unwrap());
     #[cfg(target_os = "linux")]
@@ -144,33 +189,37 @@ fn two_hundred_titles_at_once_all_get_on_and_all_are_exact() {
         }
         resident()
     };
-    let mut readers: Vec<_> = (0..COUNT)
+    let readers: Vec<_> = (0..count)
         .map(|n| {
-            let config = if n % 4 == 0 {
-                title.remote()
-            } else {
-                title.local()
+            let config = match n % 4 {
+                0 => title.remote(),
+                _ => title.local(),
             };
-            Reader {
-                resource: Resource::blocking(config).unwrap(),
-                samples: 0,
-            }
+            let resource = Resource::blocking(config).unwrap();
+            let samples = 0;
+            Reader { resource, samples }
         })
         .collect();
     #[cfg(target_os = "linux")]
     {
-        let each = resident().saturating_sub(before) / COUNT;
+        let each = resident().saturating_sub(before) / count;
         println!("{each} bytes for each idle title");
-        assert!(each < IDLE, "{each} bytes for each idle title");
-        assert_eq!(threads("kithara-decode"), COUNT, "one decode thread each");
+        assert!(each < budget, "{each} bytes for each idle title");
+        assert_eq!(threads("kithara-decode"), count, "one decode thread each");
         assert_eq!(threads("kithara-io"), 1, "one I/O thread for all");
     }
+    readers
+}
 
-    // All are read in turn, as a mixer would, until the slowest has come well beyond what was decoded in advance.
-    let mut buf = vec![0.0; 2048];
+/// Reads all of them in turn, as a mixer would, until the slowest has come to `seconds`; no other is twice as far.
+fn get_on_evenly(title: &Title, readers: &mut [Reader], seconds: usize) {
+    let mut buf = vec![0.0; title.pace / 40];
     let began = Instant::now();
-    while readers.iter().any(|reader| reader.samples < 5 * RATE * 2) {
-        for reader in &mut readers {
+    while readers
+        .iter()
+        .any(|reader| reader.samples < seconds * title.pace)
+    {
+        for reader in &mut *readers {
             let state = reader.try_on(&title.expected, &mut buf);
             assert_ne!(state, ReadState::Failed);
         }
@@ -178,10 +227,59 @@ fn two_hundred_titles_at_once_all_get_on_and_all_are_exact() {
         assert!(began.elapsed() < HANG, "between {least} and {most} samples");
     }
     let (least, most) = spread(readers.iter().map(|reader| reader.samples));
-    println!("between {least} and {most} samples when the slowest had five seconds");
+    println!("between {least} and {most} samples when the slowest had {seconds} s");
+    assert!(
+        most < title.expected.len(),
+        "the title is too short to tell"
+    );
     assert!(most <= 2 * least, "between {least} and {most} samples");
+}
+
+#[test]
+fn two_hundred_titles_at_once_all_get_on_and_all_are_exact() {
+    const TEST: &str = "two_hundred_titles_at_once_all_get_on_and_all_are_exact";
+    // Bytes of a title that is open and idle: two seconds of decoded audio, its decoder, its thread.
+    const IDLE: usize = 2 << 20;
+    // Threads and memory are counted, so no other test may be in the process.
+    if child::role().is_none() {
+        return print!("{}", child::Other::start(TEST, "alone").passes());
+    }
+    let title = Title::of(12);
+    let mut readers = open_many(&title, 200, IDLE);
+    // Well beyond what was decoded in advance.
+    get_on_evenly(&title, &mut readers, 5);
     for reader in &mut readers {
-        reader.finish(&title.expected, &mut buf);
+        reader.finish(&title.expected, &mut vec![0.0; 2048]);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_thousand_titles_at_once_get_on_evenly_within_their_budgets() {
+    const TEST: &str = "a_thousand_titles_at_once_get_on_evenly_within_their_budgets";
+    const COUNT: usize = 1000;
+    // The decoder, its window, the thread's stack; two seconds of speech are 64 KB of it.
+    const IDLE: usize = 384 << 10;
+    if child::role().is_none() {
+        return print!("{}", child::Other::start(TEST, "alone").passes());
+    }
+    // A file each; for every fourth also both ends of its connection.
+    may_open(2 * COUNT as u64);
+    let title = Title::from(speech(21));
+    let mut readers = open_many(&title, COUNT, IDLE);
+    get_on_evenly(&title, &mut readers, 10);
+    for reader in &mut readers {
+        reader.finish(&title.expected, &mut vec![0.0; 2048]);
+    }
+    // And all of it is given back.
+    drop(readers);
+    #[cfg(target_os = "linux")]
+    {
+        let began = Instant::now();
+        while threads("kithara-decode") > 0 {
+            assert!(began.elapsed() < HANG, "decode threads are left");
+            thread::yield_now();
+        }
     }
 }
 

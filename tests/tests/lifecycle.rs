@@ -10,9 +10,14 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kithara::audio::{Audio, AudioConfig};
+use kithara::file::{File, FileConfig, FileSrc};
 use kithara::net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
-use kithara::{CancellationToken, ErrorKind, ReadState, Resource, ResourceConfig, SeekMode};
-use kithara_tests::fixtures::{fixture, long_mp3, long_wav};
+use kithara::stream::StreamType;
+use kithara::{
+    CancellationToken, ErrorKind, PcmReader, ReadState, Resource, ResourceConfig, SeekMode,
+};
+use kithara_tests::fixtures::{fixture, formula_sample, long_mp3, long_wav};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -37,6 +42,7 @@ fn client() -> Arc<dyn Net> {
 fn remote(client: &Arc<dyn Net>, url: &str) -> ResourceConfig {
     ResourceConfig::new(url)
         .unwrap()
+        .without_store()
         .with_client(Arc::clone(client))
 }
 
@@ -385,4 +391,36 @@ fn the_end_is_told_again_and_again_and_a_seek_starts_over() {
     assert_eq!(drain(&mut resource).unwrap(), frames);
     resource.seek(Duration::MAX, SeekMode::Exact).unwrap();
     assert_eq!(resource.read(&mut [0.0; 64]).unwrap(), 0);
+}
+
+#[test]
+fn a_remote_file_is_sought_across_the_wrap_of_the_counter_of_seeks() {
+    let _alone = alone();
+    let media = long_wav(20);
+    let server = FaultServer::start();
+    server.serve("/a.wav", Script::file(media.bytes));
+    let src = FileSrc::Remote(server.url("/a.wav").parse().unwrap(), client());
+    let config = AudioConfig::new().with_last_seek_id(u64::MAX - 10);
+    // What a resource is, but for the counter.
+    let opening = Audio::open(
+        move || Ok(Box::new(File::open(FileConfig::new(src))?)),
+        config,
+    );
+    let mut audio = opening.wait().unwrap();
+    let (spec, control) = (audio.spec(), audio.control());
+    let mut buf = [0.0; 512];
+    for round in 0..30 {
+        // There and back: what is stored, and what is not yet.
+        let frame = round * 7919 % 20 * 44_000;
+        let id = control.seek(spec.time(frame), SeekMode::Exact).unwrap();
+        let expected = (u64::MAX - 10).wrapping_add(round + 1);
+        assert_eq!(id.to_string(), expected.to_string());
+        assert_eq!(control.position().as_micros(), spec.time(frame).as_micros());
+        let read = audio.read(&mut buf).unwrap();
+        for (at, sample) in buf[..read].iter().enumerate() {
+            let (frame, channel) = (frame + at as u64 / 2, (at % 2) as u16);
+            let expected = f32::from(formula_sample(frame, channel)) / 32768.0;
+            assert_eq!(*sample, expected, "round {round}, frame {frame}");
+        }
+    }
 }

@@ -10,7 +10,9 @@ mod network;
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use kithara::net::{HttpClient, NetExt};
 use kithara::{ReadState, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::{fixture, formula_sample, long_wav};
-use kithara_tests::server::{FaultServer, Gate, Script};
+use kithara_tests::server::{FaultServer, Gate, Outcome, Script};
 use parking_lot::Mutex;
 
 use child::Other;
@@ -75,51 +77,156 @@ fn a_process_that_was_stopped_for_longer_than_every_clock_plays_on() {
         let client = HttpClient::new(network::impatient(LIMIT)).unwrap();
         let config = ResourceConfig::new(&url)
             .unwrap()
-            .with_client(std::sync::Arc::new(client.with_retry(network::quick())));
+            .without_store()
+            .with_client(Arc::new(client.with_retry(network::quick())));
         return play_exactly(&mut Resource::blocking(config).unwrap());
     }
     let server = FaultServer::start();
     let bytes = long_wav(SECONDS).bytes;
     let file = || Script::file(bytes.clone());
-    // What the connection has been through when the process goes on: nothing, a reset, a death nobody told of, an end.
-    let goes_on = Gate::new();
-    let silent = Gate::new();
+    // What the connection has been through when the process goes on: nothing, a reset, an end, a death nobody told of.
+    let gates = [Gate::new(), Gate::new(), Gate::new(), Gate::new()];
+    let held = |gate| file().hold_at(HELD_AT, gate);
     let cases = [
-        ("/on.wav", file().hold_at(HELD_AT, &goes_on), true),
-        (
-            "/reset.wav",
-            file()
-                .hold_at(HELD_AT, &goes_on)
-                .reset_at(HELD_AT + 100_000),
-            true,
-        ),
-        (
-            "/cut.wav",
-            file().hold_at(HELD_AT, &goes_on).cut_at(HELD_AT + 100_000),
-            true,
-        ),
-        ("/dead.wav", file().hold_at(HELD_AT, &silent), false),
+        ("/on.wav", held(&gates[0])),
+        ("/reset.wav", held(&gates[1]).reset_at(HELD_AT + 100_000)),
+        ("/cut.wav", held(&gates[2]).cut_at(HELD_AT + 100_000)),
+        ("/dead.wav", held(&gates[3])),
     ];
-    let children = cases.map(|(path, first, _)| {
-        server.serve_sequence(path, [first, file()]);
+    let mut children = Vec::new();
+    for ((path, first), gate) in cases.into_iter().zip(&gates) {
+        server.serve_sequence(path, until_held(&first, file()));
         let child = Other::start(TEST, &server.url(path));
-        server.wait_until("the child plays", |requests| {
-            let mut ours = requests.iter().filter(|request| request.path == path);
-            ours.any(|request| {
-                request.range.map_or(0, |range| range.0) + request.sent_body >= HELD_AT
-            })
-        });
+        gate.wait_held();
         signal(&child, libc::SIGSTOP);
         await_stop(&child);
-        child
-    });
-    goes_on.open();
+        children.push(child);
+    }
+    for gate in &gates[..3] {
+        gate.open();
+    }
     // Not to be safe: the time that passes while the process stands still is what is tested.
     thread::sleep(LIMIT * 3);
     for child in children {
         signal(&child, libc::SIGCONT);
         child.passes();
     }
+}
+
+/// `first` for the request that comes to [`HELD_AT`] and those before it, then `later`.
+fn until_held(first: &Script, later: Script) -> Vec<Script> {
+    const REQUESTS: usize = 3;
+    let mut scripts = vec![first.clone(); REQUESTS];
+    scripts.push(later);
+    scripts
+}
+
+/// Passes connections on to a server, and can end all of them at once, as a router does that forgets.
+struct Relay {
+    addr: SocketAddr,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let kept = Arc::clone(&streams);
+        // It ends with the process.
+        thread::spawn(move || {
+            for near in listener.incoming() {
+                let near = near.unwrap();
+                let far = TcpStream::connect(server).unwrap();
+                for (mut from, mut to) in [(&near, &far), (&far, &near)]
+                    .map(|(from, to)| (from.try_clone().unwrap(), to.try_clone().unwrap()))
+                {
+                    thread::spawn(move || {
+                        // Whatever ends one direction ends the other as well.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                kept.lock().extend([near, far]);
+            }
+        });
+        Self { addr, streams }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// Ends every connection there is; returns how many there were.
+    fn end_all(&self) -> usize {
+        let streams = std::mem::take(&mut *self.streams.lock());
+        for stream in &streams {
+            // It may have ended.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        streams.len() / 2
+    }
+}
+
+#[test]
+fn a_process_whose_connections_all_ended_while_it_stood_still_plays_on() {
+    const TEST: &str = "a_process_whose_connections_all_ended_while_it_stood_still_plays_on";
+    const LIMIT: Duration = Duration::from_millis(700);
+    if let Some(role) = child::role() {
+        let mut words = role.split(' ');
+        let mut word = || words.next().unwrap();
+        let (url, go, look_ahead) = (word(), word(), word().parse().unwrap());
+        let options = network::impatient(LIMIT);
+        let config = network::config_with(url, options).with_look_ahead_bytes(look_ahead);
+        let mut resource = Resource::blocking(config).unwrap();
+        // This one is answered after the stop.
+        drop(opened(go));
+        return play_exactly(&mut resource);
+    }
+    let server = FaultServer::start();
+    let relay = Relay::to(server.addr());
+    let (held, go) = (Gate::new(), Gate::new());
+    let file = || Script::file(long_wav(SECONDS).bytes);
+    server.serve("/go.wav", file().hold_head(&go));
+    // In the middle of a transfer, and with nothing on its way because enough is there.
+    let busy = file().hold_at(HELD_AT, &held);
+    server.serve_sequence("/busy.wav", until_held(&busy, file()));
+    server.serve("/idle.wav", file());
+    let cases = [
+        ("/busy.wav", 4 * network::MIB),
+        ("/idle.wav", network::LOOK_AHEAD),
+    ];
+    let children = cases.map(|(path, look_ahead)| {
+        let role = format!("{} {} {look_ahead}", relay.url(path), server.url("/go.wav"));
+        let child = Other::start(TEST, &role);
+        match path {
+            "/busy.wav" => held.wait_held(),
+            _ => server.wait_until("the child has enough", |requests| {
+                let mut ours = requests.iter().filter(|request| request.path == path);
+                let last = ours.next_back();
+                last.is_some_and(|last| {
+                    last.outcome == Outcome::Complete
+                        && last
+                            .range
+                            .is_some_and(|(start, _)| start >= network::LOOK_AHEAD)
+                })
+            }),
+        }
+        signal(&child, libc::SIGSTOP);
+        await_stop(&child);
+        child
+    });
+    assert!(relay.end_all() >= 2, "each child had a connection");
+    // Those to the gate are left.
+    server.wait_open_connections(2);
+    // Not to be safe: the time that passes while the process stands still is what is tested.
+    thread::sleep(LIMIT * 4);
+    go.open();
+    for child in children {
+        signal(&child, libc::SIGCONT);
+        child.passes();
+    }
+    assert!(relay.end_all() >= 2, "each child connected again");
 }
 
 /// What a child leaves open when it ends, by name.

@@ -64,7 +64,7 @@ impl Audio {
     where
         F: FnOnce() -> Result<Box<dyn Source>, StreamError> + Send + 'static,
     {
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::starting_at(config.last_seek));
         let slot = Arc::new(Slot::new(Arc::clone(&shared)));
         worker::spawn(&shared, &slot, source, config);
         Opening::new(shared, slot)

@@ -25,7 +25,12 @@ impl<'a> Blocks<'a> {
     fn block(&mut self) -> Result<Option<PcmChunk>, AudioError> {
         let spec = self.audio.spec();
         let mut pcm = self.audio.pool().get_owned();
-        pcm.resize(BLOCK_FRAMES * usize::from(spec.channels.get()), 0.0);
+        let samples = BLOCK_FRAMES * usize::from(spec.channels.get());
+        // As many as the input has channels.
+        pcm.clear();
+        pcm.try_reserve(samples)
+            .map_err(|error| AudioError::no_memory(&error))?;
+        pcm.resize(samples, 0.0);
         let samples = self.audio.read(&mut pcm)?;
         pcm.truncate(samples);
         // Where the read ended tells where it began, even if a seek landed meanwhile: one read never spans a jump.

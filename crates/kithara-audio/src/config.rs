@@ -16,6 +16,7 @@ pub struct AudioConfig {
     pub(crate) codec: CodecSelector,
     pub(crate) pool: PcmPool,
     pub(crate) events: EventSink<AudioEvent>,
+    pub(crate) last_seek: u64,
 }
 
 /// One preloaded block, 2 s of buffer, any codec, the pool of the process, no listener.
@@ -27,6 +28,7 @@ impl Default for AudioConfig {
             codec: CodecSelector::Auto,
             pool: pcm_pool().clone(),
             events: EventSink::default(),
+            last_seek: 0,
         }
     }
 }
@@ -70,6 +72,14 @@ impl AudioConfig {
     #[must_use]
     pub fn with_events(mut self, events: EventSink<AudioEvent>) -> Self {
         self.events = events;
+        self
+    }
+
+    /// The first seek gets the id after `id`, so that a test can come to the wrap of the counter.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_last_seek_id(mut self, id: u64) -> Self {
+        self.last_seek = id;
         self
     }
 }

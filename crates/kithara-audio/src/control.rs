@@ -10,7 +10,8 @@ use crate::{AudioError, AudioStats, ReadState, SeekId};
 
 /// Commands one title, from any thread, while its [`Audio`](crate::Audio) is read on another.
 ///
-/// Nothing here waits. What may be called on an audio thread says so; it costs at most one wake call.
+/// Nothing here waits. What may be called on an audio thread says so; it costs at most one wake call, and a resume another
+/// one if a read is blocked elsewhere.
 #[derive(Clone, Debug)]
 pub struct AudioControl {
     shared: Arc<Shared>,

@@ -1,5 +1,6 @@
 //! Why no more audio can be read.
 
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use kithara_decode::{DecodeError, PcmSpec};
@@ -51,12 +52,21 @@ pub enum AudioError {
     #[error("the audio was closed")]
     Closed,
 
-    /// The decode thread could not be started, died, or is stuck in a codec. Other audio is unaffected.
+    /// The decode thread could not be started, found no memory, died, or is stuck in a codec. Other audio is unaffected.
     #[error("{what}")]
     Worker {
         /// What happened. Shared, because a seek on an audio thread may be told.
         what: Arc<str>,
     },
+}
+
+impl AudioError {
+    /// There is no room for decoded audio.
+    pub(crate) fn no_memory(error: &TryReserveError) -> Self {
+        Self::Worker {
+            what: format!("no memory for decoded audio: {error}").into(),
+        }
+    }
 }
 
 impl From<StreamError> for AudioError {

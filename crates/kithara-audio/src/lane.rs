@@ -5,6 +5,7 @@
 //! never more than two: the one being read, and the one being filled or waiting to be taken. A lane that was left comes
 //! back to the decode thread, which alone allocates and frees them.
 
+use std::collections::TryReserveError;
 use std::fmt;
 
 use crossbeam_utils::atomic::AtomicCell;
@@ -101,28 +102,34 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     /// One lane of `capacity` samples, for the wish `id`, beginning at `frame`.
-    pub(crate) fn new(capacity: usize, id: u64, frame: u64) -> Self {
-        let (live, mut feed) = lane(capacity);
+    pub(crate) fn new(capacity: usize, id: u64, frame: u64) -> Result<Self, TryReserveError> {
+        let (live, mut feed) = lane(capacity)?;
         (feed.id, feed.frame) = (id, frame);
-        Self {
+        Ok(Self {
             capacity,
             live,
             unoffered: Some(feed),
             spare: None,
-        }
+        })
     }
 
     /// Leaves the live lane and starts an empty one for the wish `id`, beginning at `frame`.
-    pub(crate) fn renew(&mut self, exchange: &Exchange, id: u64, frame: u64) {
+    pub(crate) fn renew(
+        &mut self,
+        exchange: &Exchange,
+        id: u64,
+        frame: u64,
+    ) -> Result<(), TryReserveError> {
         let mut feed = match self.unoffered.take().or_else(|| exchange.offered.take()) {
             // The reader never saw the live lane: it is used again.
             Some(feed) => feed,
-            None => self.turn_to_spare(exchange),
+            None => self.turn_to_spare(exchange)?,
         };
         feed.clear();
         self.live.pushed = 0;
         (feed.id, feed.frame) = (id, frame);
         self.unoffered = Some(feed);
+        Ok(())
     }
 
     /// Hands the live lane to the reader, unless it has it. Markers and samples pushed before are visible with it.
@@ -156,24 +163,27 @@ impl Lanes {
     }
 
     /// The reader has the live lane, so it has left the other one, or is about to.
-    fn turn_to_spare(&mut self, exchange: &Exchange) -> Box<Feed> {
+    fn turn_to_spare(&mut self, exchange: &Exchange) -> Result<Box<Feed>, TryReserveError> {
         let Some(spare) = self.spare.take() else {
-            let (fill, feed) = lane(self.capacity);
+            let (fill, feed) = lane(self.capacity)?;
             self.spare = Some(std::mem::replace(&mut self.live, fill));
-            return feed;
+            return Ok(feed);
         };
         self.spare = Some(std::mem::replace(&mut self.live, spare));
         loop {
             // Between taking one feed and returning the other the reader has a handful of instructions to do.
             if let Some(feed) = exchange.returned.take() {
-                return feed;
+                return Ok(feed);
             }
             std::thread::yield_now();
         }
     }
 }
 
-fn lane(capacity: usize) -> (Fill, Box<Feed>) {
+/// An empty lane, if there is memory for it.
+fn lane(capacity: usize) -> Result<(Fill, Box<Feed>), TryReserveError> {
+    // The ring cannot be asked for in a way that may fail, so its memory is tried first and given back at once.
+    Vec::<f32>::new().try_reserve_exact(capacity)?;
     let (sample_in, sample_out) = RingBuffer::new(capacity);
     let (marker_in, marker_out) = RingBuffer::new(MARKERS);
     let fill = Fill {
@@ -188,7 +198,7 @@ fn lane(capacity: usize) -> (Fill, Box<Feed>) {
         samples: sample_out,
         markers: marker_out,
     };
-    (fill, Box::new(feed))
+    Ok((fill, Box::new(feed)))
 }
 
 impl Fill {
@@ -245,11 +255,11 @@ mod tests {
     #[test]
     fn a_lane_nobody_took_is_used_again() {
         let exchange = Exchange::default();
-        let mut lanes = Lanes::new(8, 0, 0);
+        let mut lanes = Lanes::new(8, 0, 0).unwrap();
         let mut feed = *lanes.take_first(&exchange).unwrap();
         assert_eq!(lanes.fill().push(&[1.0; 10], 2), 8);
         for id in 1..100 {
-            lanes.renew(&exchange, id, 10 * id);
+            lanes.renew(&exchange, id, 10 * id).unwrap();
             assert_eq!(lanes.fill().push(&[id as f32; 6], 2), 6);
             lanes.fill().finish(MarkerKind::End);
             lanes.offer(&exchange);
@@ -266,11 +276,11 @@ mod tests {
     #[test]
     fn two_lanes_serve_any_number_of_seeks() {
         let exchange = Exchange::default();
-        let mut lanes = Lanes::new(8, 0, 0);
+        let mut lanes = Lanes::new(8, 0, 0).unwrap();
         let mut feed = *lanes.take_first(&exchange).unwrap();
         for id in 1..100 {
             lanes.fill().push(&[-1.0; 4], 2);
-            lanes.renew(&exchange, id, id);
+            lanes.renew(&exchange, id, id).unwrap();
             lanes.fill().push(&[id as f32; 4], 2);
             lanes.offer(&exchange);
             if id % 3 != 0 {
@@ -283,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_last_marker_always_finds_room() {
-        let mut lanes = Lanes::new(8, 0, 0);
+        let mut lanes = Lanes::new(8, 0, 0).unwrap();
         let marked = (0..100)
             .filter(|frame| lanes.fill().mark_frame(*frame))
             .count();

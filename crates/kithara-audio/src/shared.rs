@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     reader: AtomicWaker,
     /// How many samples that reader would like before it is woken; 0 if nobody waits.
     wanted: AtomicUsize,
+    /// Samples were pushed that a waiting reader was not woken for. Written by the decode thread.
+    untold: AtomicBool,
     /// The wish whose frames are being read, and what follows: written by the reader.
     heard: AtomicU64,
     position: AtomicU64,
@@ -65,10 +67,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
-        Self::starting_at(0)
-    }
-
     /// The first seek gets the id after `id`.
     pub(crate) fn starting_at(id: u64) -> Self {
         Self {
@@ -88,6 +86,7 @@ impl Shared {
             opener: AtomicWaker::new(),
             reader: AtomicWaker::new(),
             wanted: AtomicUsize::new(0),
+            untold: AtomicBool::new(false),
             heard: AtomicU64::new(id),
             position: AtomicU64::new(0),
             frames_read: AtomicU64::new(0),
@@ -137,13 +136,21 @@ impl Shared {
 
 /// Called by controls, from any thread.
 impl Shared {
-    /// Makes the decode thread look around: out of a blocked read, and out of its sleep. No lock; at most one of the
-    /// two costs a system call, because the thread cannot be in both.
+    /// Makes the decode thread look around, after there is something to see: out of a blocked read, or out of its sleep.
+    /// No lock. At most one of the two costs a system call: the thread cannot be in both, and if it comes out of the one
+    /// and goes into the other meanwhile, it has seen what there is.
     pub(crate) fn call_worker(&self) {
         if let Some(interrupt) = self.interrupt.get() {
             interrupt.raise();
         }
-        self.unpark_worker();
+        if self.is_worker_parked() && self.has_news() {
+            self.unpark_worker();
+        }
+    }
+
+    /// Whether there is something that the decode thread has not acted upon: a wish, or a close.
+    pub(crate) fn has_news(&self) -> bool {
+        self.is_closed() || self.wishes.newest() != self.serving()
     }
 
     pub(crate) fn unpark_worker(&self) {
@@ -287,7 +294,7 @@ impl Shared {
         self.wanted.store(0, Ordering::Relaxed);
     }
 
-    /// Whether the decode thread sleeps. Not asked by audio threads, since the answer leads to a wake.
+    /// Whether the decode thread sleeps.
     pub(crate) fn is_worker_parked(&self) -> bool {
         // Pairs with the fence in `park`: either the worker sees the room just made, or this sees it parked.
         fence(Ordering::SeqCst);
@@ -329,15 +336,28 @@ impl Shared {
         Some(self.wanted.load(Ordering::SeqCst)).filter(|wanted| *wanted > 0)
     }
 
-    /// Wakes the reader if it waits: nothing more will come soon.
+    /// Wakes the reader if it waits.
     pub(crate) fn flush(&self) {
+        self.untold.store(false, Ordering::Relaxed);
         if self.samples_wanted().is_some() {
             self.wake_reader();
         }
     }
 
-    /// Sleeps until somebody unparks the decode thread, at most for `timeout`, unless `needed` already. May return
-    /// early for no reason.
+    /// Samples were pushed, for which a waiting reader is woken later.
+    pub(crate) fn pushed(&self) {
+        self.untold.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the reader if it waits and something was pushed for it: nothing more will come soon.
+    pub(crate) fn flush_pushed(&self) {
+        if self.untold.load(Ordering::Relaxed) {
+            self.flush();
+        }
+    }
+
+    /// Sleeps until somebody unparks the decode thread, at most for `timeout`, unless `needed` already, which includes
+    /// everything it is called for. May return early for no reason.
     pub(crate) fn park(&self, timeout: Option<Duration>, needed: impl FnOnce() -> bool) {
         self.parked.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);

@@ -69,6 +69,11 @@ impl Wishes {
         (wish.id == self.newest()).then_some(wish)
     }
 
+    /// Whether there is a wish to be taken.
+    pub(crate) fn has_arrived(&self) -> bool {
+        !self.cell.is_empty()
+    }
+
     /// The target of the newest wish, to the microsecond.
     pub(crate) fn shown(&self) -> Duration {
         Duration::from_micros(self.shown.load(Ordering::Relaxed) & TARGET_MAX)

@@ -1,11 +1,8 @@
 //! What may be called on an audio thread allocates nothing and frees nothing there.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
 mod fixture;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 
@@ -15,55 +12,21 @@ use fixture::{
 };
 use kithara_audio::{Audio, AudioConfig, AudioEvent, PcmReader, ReadState};
 use kithara_decode::SeekMode;
-
-thread_local! {
-    /// `Some` on a thread that is being watched: how often it allocated or freed.
-    static TOUCHED: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-struct Watching;
-
-fn touch() {
-    // Not during the destruction of a thread's locals.
-    let _ = TOUCHED.try_with(|touched| touched.set(touched.get().map(|count| count + 1)));
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        touch();
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
+use kithara_tests::allocations::{Watching, touches};
 
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
 
 /// Fails if `part` allocates or frees on this thread.
 fn watched<T>(part: impl FnOnce() -> T) -> T {
-    TOUCHED.set(Some(0));
-    let result = part();
-    assert_eq!(TOUCHED.take(), Some(0), "allocations and frees");
+    let (result, touched) = touches(part);
+    assert_eq!(touched, 0, "allocations and frees");
     result
 }
 
 #[test]
 fn the_watch_notices_an_allocation() {
     let caught = std::panic::catch_unwind(|| watched(|| drop(std::hint::black_box(Box::new(5)))));
-    TOUCHED.set(None);
     assert!(caught.is_err());
 }
 

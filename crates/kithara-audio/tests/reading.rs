@@ -3,6 +3,13 @@
 
 mod fixture;
 
+use std::future::Future;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use fixture::{
@@ -11,7 +18,7 @@ use fixture::{
 };
 use kithara_audio::{Audio, AudioConfig, AudioError, AudioEvent, PcmReader, ReadState};
 use kithara_decode::{DecodeError, MediaDuration, SeekMode};
-use kithara_stream::{Interrupt, StreamError};
+use kithara_stream::{ByteSource, Interrupt, StreamError};
 
 const FRAMES: u32 = 150_000;
 
@@ -272,10 +279,10 @@ fn runs_follow_each_other_on_the_sample_and_keep_the_time() {
     let (first, second) = (30_000, 20_000);
     let later = Duration::from_secs(10);
     let runs = vec![
-        run(Duration::ZERO, Box::new(std::io::Cursor::new(ramp(first)))),
-        run(later, Box::new(std::io::Cursor::new(ramp(second)))),
+        run(Duration::ZERO, Box::new(Cursor::new(ramp(first)))),
+        run(later, Box::new(Cursor::new(ramp(second)))),
     ];
-    let (interrupt, seeks) = (Interrupt::new(), std::sync::Arc::default());
+    let (interrupt, seeks) = (Interrupt::new(), Arc::default());
     let title = Title {
         runs,
         interrupt,
@@ -310,13 +317,10 @@ fn a_run_of_another_layout_is_refused_after_the_frames_before_it() {
     let mut other = ramp(1000);
     other[24..28].copy_from_slice(&44_100u32.to_le_bytes());
     let runs = vec![
-        run(Duration::ZERO, Box::new(std::io::Cursor::new(ramp(5000)))),
-        run(
-            Duration::from_secs(1),
-            Box::new(std::io::Cursor::new(other)),
-        ),
+        run(Duration::ZERO, Box::new(Cursor::new(ramp(5000)))),
+        run(Duration::from_secs(1), Box::new(Cursor::new(other))),
     ];
-    let (interrupt, seeks) = (Interrupt::new(), std::sync::Arc::default());
+    let (interrupt, seeks) = (Interrupt::new(), Arc::default());
     let title = Title {
         runs,
         interrupt,
@@ -349,4 +353,81 @@ fn a_waiting_reader_gets_what_arrives_when_it_arrives() {
             next += (count / CHANNELS) as u64;
         }
     }
+}
+
+/// Bytes of which every read yields a few, as a slow disk or a walk through tags would.
+struct Crumbs(Cursor<Vec<u8>>);
+
+impl Read for Crumbs {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Slower than they are read, so that the reader waits for most of them.
+        thread::yield_now();
+        let count = buf.len().min(16);
+        self.0.read(&mut buf[..count])
+    }
+}
+
+impl Seek for Crumbs {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+impl ByteSource for Crumbs {
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.0.get_ref().len() as u64)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_waiting_reader_is_not_woken_when_there_is_nothing_for_it() {
+    struct Counted(AtomicU64, Thread);
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            self.1.unpark();
+        }
+    }
+    let bytes = Box::new(Crumbs(Cursor::new(ramp(FRAMES))));
+    let title = Title {
+        runs: vec![run(Duration::ZERO, bytes)],
+        interrupt: Interrupt::new(),
+        seeks: Arc::default(),
+    };
+    let mut audio = Audio::open(move || Ok(Box::new(title)), AudioConfig::new())
+        .wait()
+        .unwrap();
+    let counted = Arc::new(Counted(AtomicU64::new(0), thread::current()));
+    let waker = Waker::from(Arc::clone(&counted));
+    let mut context = Context::from_waker(&waker);
+    let mut buf = vec![0.0; FRAMES as usize * CHANNELS];
+    let (mut next, mut ready) = (0, 0);
+    loop {
+        let polled = pin!(audio.read_async(&mut buf)).poll(&mut context);
+        match polled {
+            Poll::Pending => thread::park(),
+            Poll::Ready(read) => {
+                let read = read.unwrap();
+                if read == 0 {
+                    break;
+                }
+                assert_ramp(&buf[..read], next);
+                next += (read / CHANNELS) as u64;
+                ready += 1;
+            }
+        }
+    }
+    assert_eq!(next, u64::from(FRAMES));
+    let wakes = counted.0.load(Ordering::SeqCst);
+    println!("{wakes} wakes for {ready} reads");
+    // What was pushed may be read before its wake comes.
+    assert!(wakes <= 2 * ready + 2, "{wakes} wakes for {ready} reads");
 }

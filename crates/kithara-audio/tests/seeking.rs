@@ -333,6 +333,40 @@ fn a_seek_from_a_listener_works() {
     assert_eq!(first_frame(&mut audio), 4321);
 }
 
+#[test]
+fn seeks_go_on_across_the_wrap_of_their_counter() {
+    let gate = Gate::open_to(u64::MAX);
+    let (config, mut events) = listened();
+    let config = config.with_last_seek_id(u64::MAX - 10);
+    let mut audio = open_gated(gated(ramp(FRAMES), &gate), config)
+        .wait()
+        .unwrap();
+    let control = audio.control();
+    assert_eq!(first_frame(&mut audio), 0);
+    let mut ids = Vec::new();
+    for round in 0..40 {
+        // One that is overtaken, and one that lands.
+        let target = 200_000 - 3_000 * round;
+        ids.push(control.seek(time_of(250_000), SeekMode::Exact).unwrap());
+        let id = control.seek(time_of(target), SeekMode::Exact).unwrap();
+        ids.push(id);
+        assert_eq!(control.position().as_micros(), time_of(target).as_micros());
+        assert_eq!(first_frame(&mut audio), target);
+        let (wished, landed, exact) = await_event(&mut events, done(id));
+        assert_eq!(
+            (wished, landed, exact),
+            (time_of(target), audio.spec().time(target), true)
+        );
+        assert!(control.position() > time_of(target) && control.position() < time_of(250_000));
+        assert_eq!(control.state(), ReadState::Playing);
+    }
+    let different: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), ids.len(), "every seek has its own id");
+    let names: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let before = (u64::MAX - 9).to_string();
+    assert_eq!((&*names[0], &*names[79]), (&*before, "69"), "it wrapped");
+}
+
 /// A sink that shows each event to `listener` before it passes it on.
 fn listening(
     sink: &kithara_stream::EventSink<AudioEvent>,

@@ -39,7 +39,7 @@ impl Read for AttentiveBytes {
                 return Err(StreamError::Interrupted.into());
             }
             // The read may wait for the network; a reader that waits for more than there is should not.
-            self.shared.flush();
+            self.shared.flush_pushed();
             match self.inner.read(buf) {
                 Err(error) if is_interrupted(&error) => self.interrupt.clear(),
                 other => return other,

@@ -69,12 +69,13 @@ impl Worker {
         title: Title,
         spec: PcmSpec,
         buffer: Duration,
-    ) -> Self {
+    ) -> Result<Self, AudioError> {
         let channels = usize::from(spec.channels.get());
         let frames = usize::try_from(spec.frames(buffer)).unwrap_or(usize::MAX);
         let frames = frames.min(LANE_BYTES / size_of::<f32>() / channels).max(1);
-        Self {
-            lanes: Lanes::new(frames * channels, shared.serving(), 0),
+        let lanes = Lanes::new(frames * channels, shared.serving(), 0);
+        Ok(Self {
+            lanes: lanes.map_err(|error| AudioError::no_memory(&error))?,
             shared,
             events,
             title,
@@ -87,7 +88,7 @@ impl Worker {
             blocks: 0,
             pace: Pace::default(),
             told: Told::default(),
-        }
+        })
     }
 
     /// Decodes until `blocks` are ready, or there is no more, or no more room; false if closed before that.
@@ -130,7 +131,10 @@ impl Worker {
             match self.shared.wishes.take() {
                 Some(wish) => self.seek(wish),
                 // It was counted but has not arrived; whoever makes it unparks this thread after.
-                None => self.shared.park(None, || false),
+                None => {
+                    let shared = &self.shared;
+                    shared.park(None, || shared.wishes.has_arrived() || shared.is_closed());
+                }
             }
         } else if self.ended.is_some() {
             self.rest();
@@ -181,8 +185,8 @@ impl Worker {
         #[cfg(feature = "perf")]
         let _span = tracing::trace_span!("deliver", frame = block.frame()).entered();
         let first = !self.begun;
-        if first {
-            self.begin(block.frame());
+        if first && !self.begin(block.frame()) {
+            return;
         }
         // Frames that do not follow those before them are announced.
         let marked =
@@ -193,6 +197,7 @@ impl Worker {
             pushed = self.lanes.fill().push(block.samples(), channels);
             block.advance(pushed);
             self.next_frame = block.frame();
+            self.shared.pushed();
         }
         if block.samples().is_empty() {
             self.blocks += 1;
@@ -210,17 +215,24 @@ impl Worker {
 
     /// Every frame was delivered.
     fn finish(&mut self) {
-        self.end_with(MarkerKind::End, Ending::End);
-        self.land();
+        if self.end_with(MarkerKind::End, Ending::End) {
+            self.land();
+        }
     }
 
     /// No frame after those delivered can be had.
     fn fail(&mut self, error: AudioError) {
         tracing::debug!(%error, "decoding failed");
         self.shared.set_failure(error.clone());
-        self.end_with(MarkerKind::Failed, Ending::Failed);
+        if !self.end_with(MarkerKind::Failed, Ending::Failed) {
+            return;
+        }
         let seek = self.landing.take();
         self.land();
+        self.report_failure(seek, error);
+    }
+
+    fn report_failure(&self, seek: Option<(Wish, Landed)>, error: AudioError) {
         if let Some((wish, _)) = seek {
             self.events.send(AudioEvent::SeekFailed {
                 id: SeekId(wish.id),
@@ -231,23 +243,36 @@ impl Worker {
         self.events.send(AudioEvent::Error(error));
     }
 
-    fn end_with(&mut self, marker: MarkerKind, ending: Ending) {
+    /// Ends the live lane; false if there is none to end.
+    fn end_with(&mut self, marker: MarkerKind, ending: Ending) -> bool {
         if !self.begun {
             let frame = self
                 .landing
                 .map_or(self.next_frame, |(_, landed)| landed.frame);
-            self.begin(frame);
+            if !self.begin(frame) {
+                return false;
+            }
         }
         self.lanes.fill().finish(marker);
         self.ended = Some(ending);
+        true
     }
 
-    /// Starts the lane of the wish being served.
-    fn begin(&mut self, frame: u64) {
-        self.lanes
+    /// Starts the lane of the wish being served; false if there is no memory for it, which ends this title.
+    fn begin(&mut self, frame: u64) -> bool {
+        let begun = self
+            .lanes
             .renew(&self.shared.exchange, self.shared.serving(), frame);
+        if let Err(error) = begun {
+            let error = AudioError::no_memory(&error);
+            self.shared.die(error.clone());
+            let seek = self.landing.take();
+            self.report_failure(seek, error);
+            return false;
+        }
         self.next_frame = frame;
         self.begun = true;
+        true
     }
 
     /// Shows the reader what was pushed, now, and reports the seek that led here.
@@ -270,20 +295,20 @@ impl Worker {
         if let Some(wanted) = self.shared.samples_wanted()
             && self.lanes.queued() >= wanted.min(self.lanes.capacity() / 2)
         {
-            self.shared.wake_reader();
+            self.shared.flush();
         }
     }
 
     /// Sleeps until the reader has made room, as far as that can be computed.
     fn wait_for_room(&mut self) {
-        self.shared.flush();
+        self.shared.flush_pushed();
         let timeout = (!self.shared.is_paused()).then(|| {
             let queued = self.queued_time();
             self.pace.filling(self.shared.frames_read(), queued)
         });
         let half = self.lanes.capacity() / 2;
         self.shared.park(timeout, || {
-            self.lanes.queued() < half && self.lanes.can_mark()
+            self.shared.has_news() || (self.lanes.queued() < half && self.lanes.can_mark())
         });
     }
 
@@ -300,7 +325,9 @@ impl Worker {
             self.pace.draining(self.shared.frames_read(), queued)
         });
         let shared = &self.shared;
-        shared.park(timeout, || untold && shared.has_reached_end());
+        shared.park(timeout, || {
+            shared.has_news() || (untold && shared.has_reached_end())
+        });
     }
 
     /// Reports what the reader noticed.

@@ -123,7 +123,7 @@ impl Job {
             title,
             spec,
             self.config.buffer,
-        );
+        )?;
         let worker = self.worker.insert(fresh);
         if !worker.preload(self.config.preload) {
             return Err(Halt::Unwanted);
@@ -191,7 +191,7 @@ impl Job {
                     // It has a handful of instructions left to do.
                     thread::yield_now();
                 } else {
-                    thread::park();
+                    self.shared.park(None, || self.shared.is_released());
                 }
             }
         }

@@ -220,7 +220,7 @@ impl Title {
         mut ask: impl FnMut(&mut dyn Source) -> Result<T, StreamError>,
     ) -> Result<T, Halt> {
         // It may wait, and a waiting reader should not wait with it.
-        self.shared.flush();
+        self.shared.flush_pushed();
         loop {
             match ask(&mut *self.source) {
                 Ok(answer) => return Ok(answer),

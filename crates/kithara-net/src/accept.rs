@@ -42,6 +42,7 @@ impl Received<'_> {
             (206, Some(asked)) => self.partial(asked)?,
             _ => return Err(self.refusal()),
         };
+        self.check_framing()?;
         self.check_content(request.purpose)?;
         if request.method == Method::Head {
             head.end = None;
@@ -62,6 +63,27 @@ impl Received<'_> {
             });
         }
         Ok(())
+    }
+
+    /// RFC 9112 §6.1, §6.3: who sends a length beside chunks may be one of two servers on the line that disagree on where
+    /// this response ends; and chunks may carry content that is encoded once more.
+    fn check_framing(&self) -> Result<(), NetError> {
+        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let Some(coding) = codings.next() else {
+            return Ok(());
+        };
+        let plain = |known: &&str| coding.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        let what = if self.headers.contains_key(header::CONTENT_LENGTH) {
+            "a length beside a transfer encoding"
+        } else if codings.next().is_some() || !["chunked", "identity"].iter().any(plain) {
+            "a transfer encoding that was not asked for"
+        } else {
+            return Ok(());
+        };
+        Err(NetError::Headers {
+            url: self.redacted(),
+            what,
+        })
     }
 
     fn check_content(&self, purpose: Purpose) -> Result<(), NetError> {

@@ -31,8 +31,9 @@ use crate::routes::{Route, Routes, Target};
 use crate::stall::Timed;
 use crate::verify::Verified;
 
-/// The most redirects that options may allow.
+/// The most redirects that options may allow, for one request and for one open.
 const MAX_REDIRECTS: u32 = 20;
+const MAX_REDIRECTS_PER_OPEN: u32 = 100;
 
 /// An HTTP/1.1 and HTTP/2 client for byte ranges. Cheap to clone; clones share connections.
 ///
@@ -198,7 +199,9 @@ impl Shared {
             (None, Some(source)) => first_hop(&source.url, None, headers),
             (None, None) => first_hop(&request.url, request.zone, headers),
         };
-        let allowed = self.pool.options().max_redirects.min(MAX_REDIRECTS);
+        let options = self.pool.options();
+        let allowed = options.max_redirects.min(MAX_REDIRECTS);
+        let per_open = options.max_redirects_per_open.min(MAX_REDIRECTS_PER_OPEN);
         let mut followed = 0;
         loop {
             let received = exchange::send(&self.pool, &self.grants, request, &hop).await?;
@@ -214,7 +217,7 @@ impl Shared {
                 let response = self.accept(request, wire, &hop.url, zone)?;
                 return Ok(Arrived { response, target });
             };
-            if followed == allowed {
+            if followed == allowed || !request.redirects.follow(per_open, Instant::now()) {
                 let (url, rule) = (RedactedUrl::new(&location), PolicyRule::Redirects);
                 return Err(NetError::Policy { url, rule });
             }

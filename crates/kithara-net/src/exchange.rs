@@ -60,7 +60,7 @@ pub(crate) async fn send(
         .zone
         .filter(|_| !grants.names(&hop.url))
         .map(|zone| zone.floor());
-    let client = pool.client(floor)?;
+    let client = &pool.client(floor, request.connected_since)?;
     let mut free_retry = true;
     loop {
         let wire = wire_request(pool, client, request, hop)?;

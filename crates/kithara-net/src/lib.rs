@@ -69,6 +69,7 @@ mod options;
 mod policy;
 mod pool;
 mod redact;
+mod redirects;
 mod request;
 mod resolve;
 mod response;
@@ -96,7 +97,8 @@ pub use options::{
 };
 pub use policy::{PolicyRule, Zone};
 pub use redact::RedactedUrl;
-pub use request::{Method, Purpose, RangeSpec, Request, Validator};
+pub use redirects::Redirects;
+pub use request::{Attempts, Method, Purpose, RangeSpec, Request, Validator};
 pub use response::{Etag, RangeSupport, Response, ResponseHead, Validators};
 pub use resume::RetryNet;
 pub use retry::{Decision, Retry, RetryPolicy};

@@ -168,8 +168,12 @@ pub struct NetOptions {
     pub allowed_hosts: Vec<String>,
     /// Whether https may lead to http.
     pub allow_downgrade: bool,
+    /// A connection that nobody has used for so long is closed, at the latest after twice that: 15 s.
+    pub idle: Duration,
     /// Redirects one request may take: 5, at most 20.
     pub max_redirects: u32,
+    /// Redirects the requests of one open may take together: 20, at most 100. Each minute allows one more.
+    pub max_redirects_per_open: u32,
     /// Speak HTTP/2 without TLS and without asking. For servers known to.
     pub http2_prior_knowledge: bool,
 }
@@ -186,7 +190,9 @@ impl Default for NetOptions {
             resolver: None,
             allowed_hosts: Vec::new(),
             allow_downgrade: false,
+            idle: Duration::from_secs(15),
             max_redirects: 5,
+            max_redirects_per_open: 20,
             http2_prior_knowledge: false,
         }
     }
@@ -201,7 +207,9 @@ impl fmt::Debug for NetOptions {
             .field("proxy", &self.proxy)
             .field("allowed_hosts", &self.allowed_hosts)
             .field("allow_downgrade", &self.allow_downgrade)
+            .field("idle", &self.idle)
             .field("max_redirects", &self.max_redirects)
+            .field("max_redirects_per_open", &self.max_redirects_per_open)
             .field("http2_prior_knowledge", &self.http2_prior_knowledge)
             .finish_non_exhaustive()
     }

@@ -18,7 +18,7 @@ pub enum PolicyRule {
     Downgrade,
     /// What is further away may not refer to an address that is closer to this machine.
     Address,
-    /// More redirects than one request may take.
+    /// More redirects than one request, or all requests of one open, may take.
     Redirects,
 }
 

@@ -1,9 +1,10 @@
 //! Connections, kept apart by what may be connected to.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, redirect, retry};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::accept::{MAX_HEADER_BYTES, MAX_HEADERS};
@@ -29,41 +30,58 @@ pub(crate) struct Pool {
     options: NetOptions,
     proxies: Vec<reqwest::Proxy>,
     proxy_hosts: Arc<[String]>,
-    /// For what the caller named.
-    open: Client,
-    /// By floor, built when first needed.
-    guarded: [OnceLock<Client>; 3],
+    /// For what the caller named, then by floor, built when needed. Every request takes one, on whatever task it runs;
+    /// held for a look-up, and at times for building one.
+    clients: Mutex<[Option<Built>; 4]>,
+}
+
+#[derive(Debug)]
+struct Built {
+    client: Client,
+    at: Instant,
 }
 
 impl Pool {
     pub fn new(options: NetOptions) -> Result<Self, NetError> {
         let (proxies, hosts) = proxies(&options.proxy)?;
         let proxy_hosts: Arc<[String]> = hosts.into();
-        let open = build(&options, &proxies, &proxy_hosts, None)?;
-        Ok(Self {
+        let pool = Self {
             options,
             proxies,
             proxy_hosts,
-            open,
-            guarded: Default::default(),
-        })
+            clients: Mutex::default(),
+        };
+        // Options that cannot be met are found out now.
+        pool.client(None, None)?;
+        Ok(pool)
     }
 
-    /// The client that connects to nothing below `floor`.
-    pub fn client(&self, floor: Option<AddressClass>) -> Result<&Client, NetError> {
-        let Some(floor) = floor else {
-            return Ok(&self.open);
-        };
+    /// The client that connects to nothing below `floor`, and none of whose connections is older than `since`: where the
+    /// network went away without a word, every idle connection is as dead as the one that was noticed.
+    pub fn client(
+        &self,
+        floor: Option<AddressClass>,
+        since: Option<Instant>,
+    ) -> Result<Client, NetError> {
         let slot = match floor {
-            AddressClass::Metadata | AddressClass::Local => &self.guarded[0],
-            AddressClass::Private => &self.guarded[1],
-            AddressClass::Public => &self.guarded[2],
+            None => 0,
+            Some(AddressClass::Metadata | AddressClass::Local) => 1,
+            Some(AddressClass::Private) => 2,
+            Some(AddressClass::Public) => 3,
         };
-        if let Some(client) = slot.get() {
-            return Ok(client);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = &clients[slot]
+            && since.is_none_or(|since| built.at > since)
+        {
+            return Ok(built.client.clone());
         }
-        let built = build(&self.options, &self.proxies, &self.proxy_hosts, Some(floor))?;
-        Ok(slot.get_or_init(|| built))
+        let client = build(&self.options, &self.proxies, &self.proxy_hosts, floor)?;
+        // The one before drops its idle connections once the bodies that still come over it are done.
+        clients[slot] = Some(Built {
+            client: client.clone(),
+            at: Instant::now(),
+        });
+        Ok(client)
     }
 
     pub fn options(&self) -> &NetOptions {
@@ -93,6 +111,7 @@ fn build(
     let mut builder = Client::builder()
         .user_agent(&options.user_agent)
         .connect_timeout(options.timeouts.connect)
+        .pool_idle_timeout(options.idle)
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use tokio::time::Instant;
 use url::Url;
 
 use crate::headers::{Credentials, Headers, take_credentials};
 use crate::observer::Observer;
 use crate::policy::Zone;
 use crate::redact::RedactedUrl;
+use crate::redirects::Redirects;
 use crate::response::Etag;
 
 /// The request method.
@@ -78,6 +80,26 @@ pub enum Validator {
     LastModified(String),
 }
 
+/// What is left of the retries, where several requests share them because they are for the same resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attempts {
+    /// How many have failed without a byte in between before this request: back-off and limits count on from here.
+    pub spent: u32,
+    /// The count at which this request gives up, should the policy not give up before. The request itself is always
+    /// made.
+    pub until: u32,
+}
+
+impl Default for Attempts {
+    /// Nothing has failed, and only the policy gives up.
+    fn default() -> Self {
+        Self {
+            spent: 0,
+            until: u32::MAX,
+        }
+    }
+}
+
 /// One request. Made by [`get`](Self::get) or [`head`](Self::head), completed by the `with_` methods.
 ///
 /// User and password in the URL are moved out of it at once: they become an `Authorization` header for that origin.
@@ -100,7 +122,13 @@ pub struct Request {
     pub zone: Option<Zone>,
     /// Who wants to hear what happens.
     pub observer: Observer,
+    /// What [`RetryNet`](crate::RetryNet) may spend on it.
+    pub attempts: Attempts,
+    /// What the open it belongs to has been redirected.
+    pub redirects: Redirects,
     pub(crate) credentials: Option<Credentials>,
+    /// No connection of before this moment is to be used: one of them fell silent.
+    pub(crate) connected_since: Option<Instant>,
 }
 
 impl Request {
@@ -116,7 +144,10 @@ impl Request {
             purpose: Purpose::Media,
             zone: None,
             observer: Observer::default(),
+            attempts: Attempts::default(),
+            redirects: Redirects::new(),
             credentials,
+            connected_since: None,
         }
     }
 
@@ -155,6 +186,18 @@ impl Request {
     /// States that a document of this zone named the URL, so that the policy is stricter.
     pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
         self.zone = zone;
+        self
+    }
+
+    /// Lets it spend no more than this on retries.
+    pub fn with_attempts(mut self, attempts: Attempts) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Counts the redirects it follows with those of the open it belongs to.
+    pub fn with_redirects(mut self, redirects: Redirects) -> Self {
+        self.redirects = redirects;
         self
     }
 

@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::body::{Body, Pull, Pulled};
-use crate::error::NetError;
+use crate::error::{NetError, TimeoutPhase};
 use crate::net::Net;
 use crate::observer::NetEvent;
 use crate::redact::RedactedUrl;
@@ -70,9 +70,9 @@ impl<N: fmt::Debug> fmt::Debug for RetryNet<N> {
 #[async_trait]
 impl<N: Net> Net for RetryNet<N> {
     async fn fetch(&self, request: Request) -> Result<Response, NetError> {
-        let mut attempts = Attempts::new(self.policy, &request);
+        let mut attempts = Trial::new(self.policy, &request);
         loop {
-            let error = match self.inner.fetch(request.clone()).await {
+            let error = match self.inner.fetch(attempts.ask()).await {
                 Ok(response) if request.method == Method::Head => return Ok(response),
                 Ok(response) => {
                     return Ok(Resuming::start(Arc::clone(&self.inner), response, attempts));
@@ -85,23 +85,45 @@ impl<N: Net> Net for RetryNet<N> {
 }
 
 /// The retry decision with what it needs from outside: time, chance and somebody to tell.
-struct Attempts {
+struct Trial {
     retry: Retry,
     origin: Instant,
     request: Request,
+    /// When the server was last asked or heard.
+    alive: Instant,
 }
 
-impl Attempts {
+impl Trial {
     fn new(policy: RetryPolicy, request: &Request) -> Self {
         Self {
-            retry: Retry::new(policy),
+            retry: Retry::new(policy).with_attempts(request.attempts),
             origin: Instant::now(),
             request: request.clone(),
+            alive: Instant::now(),
         }
+    }
+
+    /// The request, about to be made.
+    fn ask(&mut self) -> Request {
+        self.alive = Instant::now();
+        self.request.clone()
+    }
+
+    /// Bytes arrived.
+    fn progressed(&mut self) {
+        self.alive = Instant::now();
+        self.retry.handle_progress();
     }
 
     /// How long to wait before trying again, or the error to end with.
     fn failed(&mut self, error: NetError) -> Result<Duration, NetError> {
+        if let NetError::Timeout {
+            phase: TimeoutPhase::FirstByte | TimeoutPhase::Stall,
+            ..
+        } = error
+        {
+            self.request.connected_since = Some(self.alive);
+        }
         match self
             .retry
             .handle_failure(self.origin.elapsed(), &error, random_unit())
@@ -149,7 +171,7 @@ enum Phase {
 /// One body over as many responses as it takes.
 struct Resuming<N> {
     net: Arc<N>,
-    attempts: Attempts,
+    attempts: Trial,
     /// The facts of the first response, to which every further one is held.
     validators: Validators,
     total: Option<u64>,
@@ -169,7 +191,7 @@ struct Resuming<N> {
 }
 
 impl<N: Net> Resuming<N> {
-    fn start(net: Arc<N>, response: Response, attempts: Attempts) -> Response {
+    fn start(net: Arc<N>, response: Response, attempts: Trial) -> Response {
         let Response { mut head, body } = response;
         let is_range = head.status == 206;
         head.end = wanted_end(&attempts.request, &head);
@@ -210,7 +232,11 @@ impl<N: Net> Resuming<N> {
         }
         self.position += bytes.len() as u64;
         self.progressed = true;
-        self.attempts.retry.handle_progress();
+        // A server without ranges sends from the front what its reader has had.
+        let asked = self.attempts.request.range.map_or(0, |range| range.start);
+        if self.position > asked {
+            self.attempts.progressed();
+        }
         let fresh = bytes.slice(bytes.len().saturating_sub(OVERLAP)..);
         self.tail.extend_from_slice(&fresh);
         self.tail.drain(..self.tail.len().saturating_sub(OVERLAP));
@@ -263,7 +289,7 @@ impl<N: Net> Resuming<N> {
         } else {
             0
         };
-        let mut request = self.attempts.request.clone();
+        let mut request = self.attempts.ask();
         let end = request
             .range
             .and_then(|range| range.end)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::NetError;
+use crate::request::Attempts;
 
 /// How often, and how patiently, something that failed is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct RetryPolicy {
     pub base: Duration,
     /// The most it grows to: 8 s.
     pub max: Duration,
-    /// Retries without a new byte in between: 6.
+    /// Retries without a new byte in between, over all requests that share their [`Attempts`]: 6.
     pub retries: u32,
     /// How long after the first failure the last retry is made at the earliest: 15 s, so that a link that is away for
     /// ten seconds is survived however the chances fall.
@@ -67,6 +68,7 @@ pub enum Decision {
 pub struct Retry {
     policy: RetryPolicy,
     failures: u32,
+    until: u32,
     first_failure: Option<Duration>,
     wrong_ranges: u32,
 }
@@ -74,12 +76,21 @@ pub struct Retry {
 impl Retry {
     /// Nothing has failed yet.
     pub fn new(policy: RetryPolicy) -> Self {
+        let attempts = Attempts::default();
         Self {
             policy,
-            failures: 0,
+            failures: attempts.spent,
+            until: attempts.until,
             first_failure: None,
             wrong_ranges: 0,
         }
+    }
+
+    /// Counts on from what was spent before, and gives up where `attempts` says so.
+    pub fn with_attempts(mut self, attempts: Attempts) -> Self {
+        self.failures = attempts.spent;
+        self.until = attempts.until;
+        self
     }
 
     /// New bytes arrived: the count and the budget start over. A server that answers wrong ranges is not forgiven.
@@ -100,7 +111,7 @@ impl Retry {
             }
         }
         self.failures += 1;
-        if self.failures > self.policy.retries {
+        if self.failures > self.policy.retries || self.failures >= self.until {
             return Decision::Exhausted;
         }
         let unit = if unit.is_finite() {
@@ -179,6 +190,43 @@ mod tests {
 
     fn seconds(count: f64) -> Duration {
         Duration::from_secs_f64(count)
+    }
+
+    #[test]
+    fn what_was_spent_before_counts_and_what_is_kept_for_later_is_not_spent() {
+        let failures_until_the_end = |policy, spent, until| {
+            let mut retry = Retry::new(policy).with_attempts(Attempts { spent, until });
+            let mut count = 1;
+            while retry.handle_failure(Duration::ZERO, &busy(None), 0.5) != Decision::Exhausted {
+                count += 1;
+            }
+            count
+        };
+        for (spent, until, expected) in [
+            (0, u32::MAX, 7),
+            (0, 3, 3),
+            (2, 3, 1),
+            (3, u32::MAX, 4),
+            // The request itself is always made.
+            (3, 3, 1),
+            (9, u32::MAX, 1),
+        ] {
+            let policy = RetryPolicy::default();
+            let count = failures_until_the_end(policy, spent, until);
+            assert_eq!(count, expected, "{spent} {until}");
+        }
+        assert_eq!(failures_until_the_end(RetryPolicy::none(), 0, 3), 1);
+
+        // Bytes start the count over, not the limit.
+        let attempts = Attempts { spent: 2, until: 3 };
+        let mut retry = Retry::new(RetryPolicy::default()).with_attempts(attempts);
+        retry.handle_progress();
+        for _ in 0..2 {
+            let decision = retry.handle_failure(Duration::ZERO, &busy(None), 0.5);
+            assert!(matches!(decision, Decision::After(_)), "{decision:?}");
+        }
+        let decision = retry.handle_failure(Duration::ZERO, &busy(None), 0.5);
+        assert_eq!(decision, Decision::Exhausted);
     }
 
     #[test]

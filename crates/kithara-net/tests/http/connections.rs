@@ -241,6 +241,146 @@ async fn a_wrong_length_never_reaches_into_the_next_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_length_beside_chunks_is_refused_and_what_follows_is_no_answer() {
+    let chunks = "5\r\n01234\r\n0\r\n\r\n";
+    for (head, plays) in [
+        ("Transfer-Encoding: chunked\r\n", true),
+        ("Transfer-Encoding: Chunked\r\n", true),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", false),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 20\r\n",
+            false,
+        ),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", false),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: -5\r\n",
+            false,
+        ),
+        ("Transfer-Encoding: gzip, chunked\r\n", false),
+        (
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+            false,
+        ),
+        ("Transfer-Encoding: chunked, gzip\r\n", false),
+    ] {
+        let server = Server::start(move |seen| match seen.path() {
+            "/f" => vec![Step::Send(
+                format!("HTTP/1.1 200 OK\r\n{head}\r\n{chunks}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+                    .into_bytes(),
+            )],
+            _ => reply("200 OK", "", b"good"),
+        })
+        .await;
+        let net = client().with_retry(RetryPolicy::default());
+        match net.get_bytes(Request::get(server.url("/f")), 100).await {
+            Ok(bytes) => assert!(plays && &bytes[..] == b"01234", "{head:?} {bytes:?}"),
+            Err(error) => assert!(
+                !plays && matches!(error, NetError::Headers { .. }),
+                "{head:?} {error:?}"
+            ),
+        }
+        assert_eq!(server.requests(), 1, "{head:?}");
+        let next = net.get_bytes(Request::get(server.url("/next")), 100).await;
+        assert_eq!(&next.unwrap()[..], b"good", "{head:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_fails_is_retried_however_it_is_framed() {
+    let server = Server::start(|seen| match seen.number {
+        0 => raw(
+            "HTTP/1.1 503 X\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        _ => reply("200 OK", "", b"x"),
+    })
+    .await;
+    let net = client().with_retry(RetryPolicy::default());
+    let got = net.get_bytes(Request::get(server.url("/f")), 10).await;
+    assert_eq!(&got.unwrap()[..], b"x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_that_fell_silent_are_not_tried_one_after_another() {
+    let dead = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let from = Arc::clone(&dead);
+    // From the moment the network changes, connections of before are never answered again, without a word.
+    let server = Server::start(move |seen| {
+        let dead = from.load(std::sync::atomic::Ordering::SeqCst);
+        match (seen.connection < dead, seen.path()) {
+            (true, _) => vec![Step::Hang],
+            // Too large to be here before it is read.
+            (false, "/large") => reply("200 OK", "", &[0; 4_000_000]),
+            (false, "/stalls") if seen.range().is_none() => {
+                let head =
+                    b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 10\r\n\r\n01234".to_vec();
+                vec![Step::Send(head), Step::Hang]
+            }
+            (false, _) => serve_file(seen, b"0123456789", "ETag: \"a\"\r\n"),
+        }
+    })
+    .await;
+    for path in ["/f", "/stalls"] {
+        dead.store(0, std::sync::atomic::Ordering::SeqCst);
+        let net = client().with_retry(RetryPolicy::default());
+        let connections = |number| {
+            server
+                .seen()
+                .iter()
+                .filter(|seen| seen.connection == number)
+                .count()
+        };
+        // Five responses at the same time leave five idle connections.
+        let get = || async { net.fetch(Request::get(server.url("/large"))).await.unwrap() };
+        let mut open = Vec::new();
+        for _ in 0..5 {
+            open.push(get().await);
+        }
+        for mut response in open {
+            assert_eq!(drain(&mut response.body).await.0.len(), 4_000_000);
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let newest = server.seen().last().unwrap().connection;
+        assert!(newest >= 4, "one connection served them all");
+        let before = server.requests();
+        let started = tokio::time::Instant::now();
+        let bytes = match path {
+            "/f" => {
+                dead.store(newest + 1, std::sync::atomic::Ordering::SeqCst);
+                download(&net, Request::get(server.url(path)))
+                    .await
+                    .unwrap()
+                    .1
+            }
+            _ => {
+                let mut response = net.fetch(Request::get(server.url(path))).await.unwrap();
+                let mut bytes = response.body.chunk().await.unwrap().unwrap().to_vec();
+                dead.store(newest + 1, std::sync::atomic::Ordering::SeqCst);
+                let (rest, error) = drain(&mut response.body).await;
+                assert!(error.is_none(), "{error:?}");
+                bytes.extend(rest);
+                bytes
+            }
+        };
+        assert_eq!(bytes, b"0123456789", "{path}");
+        assert_eq!(
+            server.requests() - before,
+            2,
+            "{path}: one that was never answered, and one that was"
+        );
+        assert_eq!(
+            connections(newest + 1),
+            1,
+            "{path}: on a connection of its own"
+        );
+        assert!(
+            started.elapsed().as_secs() < 12,
+            "{path}: {:?}",
+            started.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn endless_headers_are_refused_and_not_retried() {
     let many = "X-A: b\r\n".repeat(10_000);
     let long = format!("X-A: {}\r\n", "b".repeat(1024 * 1024));

@@ -76,6 +76,52 @@ async fn the_sixth_redirect_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_requests_of_one_open_are_redirected_twenty_times_and_no_further() {
+    // Every target leads on to the next one when it is asked again.
+    let server = Server::start(|seen| {
+        let number = seen.number;
+        match number % 3 {
+            2 => reply("200 OK", "", b"x"),
+            _ => to(&format!("/{number}")),
+        }
+    })
+    .await;
+    for (limit, allowed) in [(20, 20), (21, 21), (0, 0), (1_000, 100)] {
+        let mut options = NetOptions::default();
+        options.max_redirects_per_open = limit;
+        let client = HttpClient::new(options).unwrap();
+        let open = kithara_net::Redirects::new();
+        let before = server.requests();
+        let get = || Request::get(server.url("/a")).with_redirects(open.clone());
+        let error = loop {
+            match client.get_bytes(get(), 10).await {
+                Ok(_) => assert!(server.requests() - before < 3 * 1000),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(rule(&error), Some(PolicyRule::Redirects), "{limit}");
+        // Each pair of redirects came with an answer, and one more redirect was seen and not followed.
+        assert_eq!(
+            server.requests() - before,
+            allowed + allowed / 2 + 1,
+            "{limit}"
+        );
+        // Another open is not to blame, and this one may go on in a while.
+        if limit == 20 {
+            while server.requests() % 3 != 0 {
+                let _ = client.fetch(Request::get(server.url("/b"))).await;
+            }
+            assert!(client.fetch(Request::get(server.url("/c"))).await.is_ok());
+            tokio::time::advance(std::time::Duration::from_secs(120)).await;
+            assert!(client.fetch(get()).await.is_ok());
+        }
+        while server.requests() % 3 != 0 {
+            let _ = client.fetch(Request::get(server.url("/d"))).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_redirect_out_of_http_is_refused() {
     let canary = "canary";
     for location in [

@@ -287,3 +287,26 @@ async fn any_net_can_be_given_a_limit() {
     assert_eq!(phase(&error), Some(TimeoutPhase::FirstByte));
     assert_eq!(started.elapsed().as_secs(), 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn chunks_without_bytes_are_no_progress() {
+    for pause in [Duration::from_millis(1), LIMIT / 3] {
+        let fake = Fake::default().then(move |request| {
+            let nothing = futures_util::stream::unfold((), move |()| async move {
+                tokio::time::sleep(pause).await;
+                Some((Ok(Bytes::new()), ()))
+            });
+            Ok(Response {
+                head: ResponseHead::new(200, &request.url),
+                body: Body::from_stream(nothing),
+            })
+        });
+        let net = kithara_net::TimeoutNet::new(fake, Timeouts::default());
+        let url = Url::parse("http://h.example/a").unwrap();
+        let mut body = net.fetch(Request::get(url)).await.unwrap().body;
+        let since = Instant::now();
+        let error = body.chunk().await.expect_err("nothing comes");
+        assert_eq!(phase(&error), Some(TimeoutPhase::Stall), "{pause:?}");
+        assert!(about_ten_seconds(since), "{pause:?} {:?}", since.elapsed());
+    }
+}

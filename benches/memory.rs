@@ -41,14 +41,17 @@ fn main() -> ExitCode {
 
 fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
     let server = Server::start()?;
+    let folder = tempfile::tempdir()?;
     let (what, line) = match example() {
         Some(program) => {
             let line = [
                 program.display().to_string(),
                 server.url.clone(),
                 "--json".into(),
+                "--cache".into(),
+                folder.path().display().to_string(),
             ];
-            ("peak memory of the example pcm", line.to_vec())
+            ("peak memory of the example pcm with a cache", line.to_vec())
         }
         None => (
             "peak memory of a reader like pcm",
@@ -74,7 +77,7 @@ fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
 
 /// What is fetched for a reader that has read nothing yet.
 fn ahead(bounds: &mut Bounds, url: &str) -> Result<(), AnyError> {
-    let resource = Resource::blocking(ResourceConfig::new(url)?)?;
+    let resource = Resource::blocking(ResourceConfig::new(url)?.without_store())?;
     let mut fetched = 0;
     // Until a whole second brought nothing.
     loop {
@@ -121,7 +124,7 @@ fn example() -> Option<PathBuf> {
 
 /// What `pcm` does, in a process of its own.
 fn read(url: &str) -> Result<(), AnyError> {
-    let mut resource = Resource::blocking(ResourceConfig::new(url)?)?;
+    let mut resource = Resource::blocking(ResourceConfig::new(url)?.without_store())?;
     let channels = usize::from(resource.spec().channels.get());
     let mut block = vec![0.0; 1024 * channels];
     let mut samples = 0;

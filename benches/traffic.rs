@@ -98,14 +98,16 @@ fn one_fixture(
     );
     server.serve(&slow, script().throttle(SLOW));
     let told = |error: kithara::Error| format!("{}: {error}", fixture.file);
-    let resource = match Resource::blocking(ResourceConfig::new(server.url(&slow))?) {
+    let resource = match Resource::blocking(ResourceConfig::new(server.url(&slow))?.without_store())
+    {
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
         opened => opened.map_err(told)?,
     };
     let first = Taken::of(&server.requests_for(&slow));
     drop(resource);
     server.serve(&fast, script());
-    let mut resource = Resource::blocking(ResourceConfig::new(server.url(&fast))?).map_err(told)?;
+    let mut resource = Resource::blocking(ResourceConfig::new(server.url(&fast))?.without_store())
+        .map_err(told)?;
     let mut block = vec![0.0; 8192];
     while resource.read(&mut block).map_err(told)? > 0 {}
     Ok(Some((first, Taken::of(&server.requests_for(&fast)))))
@@ -150,7 +152,9 @@ fn one_seek(
     path: &str,
     to: Duration,
 ) -> Result<Vec<LoggedRequest>, AnyError> {
-    let config = ResourceConfig::new(server.url(path))?.with_look_ahead_bytes(256 * 1024);
+    let config = ResourceConfig::new(server.url(path))?
+        .without_store()
+        .with_look_ahead_bytes(256 * 1024);
     let mut resource = Resource::blocking(config)?;
     let mut block = vec![0.0; 1024];
     resource.read(&mut block)?;

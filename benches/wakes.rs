@@ -83,7 +83,7 @@ fn watch(role: &str) -> Result<[f64; 3], AnyError> {
         ResourceConfig::from_src(path)
     } else {
         server.serve("/music.mp3", Script::file(music).media_type("audio/mpeg"));
-        ResourceConfig::new(server.url("/music.mp3"))?
+        ResourceConfig::new(server.url("/music.mp3"))?.without_store()
     };
     let events = config.events();
     let mut resource = Resource::blocking(config)?;

@@ -7,6 +7,7 @@ use lexopt::prelude::*;
 
 pub const USAGE: &str = "\
 usage: pcm [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]
+           [--cache DIR|--no-cache]
 
   SOURCE           a URL or a path; without it a built-in demo over a slow link
   -o FILE          write the samples to FILE; `-o -` writes raw f32le to standard output
@@ -14,7 +15,15 @@ usage: pcm [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--js
   --start S        begin S seconds into the title
   --len S          stop after S seconds
   --json           one line of figures instead of the summary (on standard error with `-o -`)
-  --events         print what the library reports to standard error";
+  --events         print what the library reports to standard error
+  --cache DIR      keep what is fetched in DIR, and look there first; by default in the user's cache folder
+  --no-cache       keep nothing; the built-in demo is kept only with --cache";
+
+pub enum Cache {
+    Default,
+    Folder(PathBuf),
+    Off,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -36,6 +45,7 @@ pub struct Args {
     pub len: Option<Duration>,
     pub json: bool,
     pub events: bool,
+    pub cache: Cache,
 }
 
 impl Args {
@@ -49,6 +59,7 @@ impl Args {
             len: None,
             json: false,
             events: false,
+            cache: Cache::Default,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
@@ -73,6 +84,8 @@ impl Args {
                 Long("len") => args.len = Some(seconds(&mut parser)?),
                 Long("json") => args.json = true,
                 Long("events") => args.events = true,
+                Long("cache") => args.cache = Cache::Folder(parser.value()?.into()),
+                Long("no-cache") => args.cache = Cache::Off,
                 Value(source) if args.source.is_none() => args.source = Some(source.string()?),
                 _ => return Err(arg.unexpected()),
             }

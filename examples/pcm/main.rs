@@ -1,6 +1,7 @@
 //! Decodes any URL or path to PCM, without a sound card.
 //!
-//! `cargo run --release --example pcm -- [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]`
+//! `cargo run --release --example pcm -- [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]
+//! [--cache DIR|--no-cache]`
 //!
 //! Without SOURCE it serves a built-in piece of music over a slow link of its own and decodes that.
 
@@ -16,7 +17,7 @@ use kithara::file::FileEvent;
 use kithara::prelude::*;
 use kithara_examples::Demo;
 
-use args::Args;
+use args::{Args, Cache};
 use output::Output;
 use report::{Progress, Report};
 
@@ -52,12 +53,22 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), AnyError> {
-    let source = match &args.source {
-        Some(source) => source.clone(),
-        None => Demo::start()?.url(),
+    let demo = args.source.is_none().then(Demo::start).transpose()?;
+    let source = match (&args.source, &demo) {
+        (Some(source), _) => source.clone(),
+        (None, demo) => demo.as_ref().map(Demo::url).unwrap_or_default(),
     };
     let began = Instant::now();
     let config = ResourceConfig::new(&source)?;
+    let config = match &args.cache {
+        Cache::Folder(folder) => {
+            let options = StoreOptions::at(folder);
+            config.with_store(AssetStoreBuilder::new(options).build()?)
+        }
+        // The demo's server has another address each time: it would be kept for nothing.
+        Cache::Default if demo.is_none() => config,
+        Cache::Default | Cache::Off => config.without_store(),
+    };
     listen(config.events(), args.events);
     let mut resource = Resource::blocking(config)?;
     if args.start.as_nanos() > 0 {

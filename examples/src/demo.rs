@@ -1,6 +1,7 @@
 //! The built-in demo: a short piece of music on a server of our own, throttled like a slow link.
 
 use std::net::SocketAddr;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream;
+use tokio::sync::oneshot;
 
 /// Made for this project; see `examples/assets/README.md`.
 static MUSIC: &[u8] = include_bytes!("../assets/demo.mp3");
@@ -18,10 +20,12 @@ const ROUND_TRIP: Duration = Duration::from_millis(60);
 /// Sent at a time.
 const PIECE: usize = 4_000;
 
-/// A demo server on a port of the loopback interface; it lives as long as the process.
-#[derive(Clone, Debug)]
+/// A demo server on a port of the loopback interface; it lives as long as the process, or until it is stopped.
+#[derive(Debug)]
 pub struct Demo {
     address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Demo {
@@ -32,20 +36,44 @@ impl Demo {
             .build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
         let address = listener.local_addr()?;
-        let app = Router::new().route("/demo.mp3", get(serve));
-        std::thread::Builder::new()
+        let app = Router::new().route("/{name}", get(serve));
+        let (stop, stopped) = oneshot::channel();
+        let serve = async move {
+            tokio::select! {
+                served = async { axum::serve(listener, app).await } => served,
+                // A server that was dropped is not to be stopped.
+                Ok(()) = stopped => Ok(()),
+            }
+        };
+        let thread = std::thread::Builder::new()
             .name("demo-server".into())
             .spawn(move || {
-                if let Err(error) = runtime.block_on(async { axum::serve(listener, app).await }) {
+                if let Err(error) = runtime.block_on(serve) {
                     eprintln!("the demo server failed: {error}");
                 }
             })?;
-        Ok(Self { address })
+        Ok(Self {
+            address,
+            stop,
+            thread,
+        })
     }
 
     /// Where the music is.
     pub fn url(&self) -> String {
-        format!("http://{}/demo.mp3", self.address)
+        self.url_of("demo.mp3")
+    }
+
+    /// Where it is as well, under this name.
+    pub fn url_of(&self, name: &str) -> String {
+        format!("http://{}/{name}", self.address)
+    }
+
+    /// Switches the server off: its port is closed, and so are all connections.
+    pub fn stop(self) {
+        // It may have failed before; then it is off already.
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
     }
 }
 

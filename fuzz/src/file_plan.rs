@@ -21,6 +21,7 @@ pub fn run(data: &[u8]) {
     let policy = FilePolicy {
         look_ahead_bytes: u64::from(script.byte()) << 16,
         whole: script.byte() & 1 == 1,
+        ..FilePolicy::default()
     };
     let plan = FilePlan::new(url(), MediaInfo::default(), policy);
     if script.byte() & 1 == 0 {
@@ -78,6 +79,7 @@ fn in_a_world(plan: FilePlan, script: &mut Script<'_>) {
             announces_length: script.byte() % 4 != 0,
             changes_at_request: request(script.byte()),
             fails_from_request: request(script.byte()),
+            ..OriginFile::polite(len)
         },
         disk_fails_at_write: request(script.byte()).map(|write| write as u64 * 7),
     };

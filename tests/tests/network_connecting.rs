@@ -152,6 +152,7 @@ fn a_connection_that_is_never_answered_times_out() {
     }
     let config = ResourceConfig::new(format!("http://{addr}/a.mp3"))
         .unwrap()
+        .without_store()
         .with_client(client(
             impatient(Duration::from_millis(100)),
             RetryPolicy::none(),

@@ -34,6 +34,7 @@ fn a_listener_who_never_reads_is_fetched_the_look_ahead_and_no_more() {
         let config = |path: &str| {
             ResourceConfig::new(server.url(path))
                 .unwrap()
+                .without_store()
                 .with_client(net.clone())
         };
         let mut listener = Listener::open(config("/a.wav").with_look_ahead_bytes(look_ahead));

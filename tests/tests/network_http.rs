@@ -326,7 +326,50 @@ fn a_length_that_lies_is_an_error_or_harmless_but_never_the_next_answer() {
             whole().header("Content-Length", "17"),
             Some(network),
         ),
+        (
+            "doubled, within one field",
+            whole().wrong_length(&format!("{len}, 17")),
+            Some(network),
+        ),
+        (
+            "doubled, the same twice",
+            whole().header("Content-Length", &len.to_string()),
+            None,
+        ),
+        (
+            "beside chunks, right",
+            whole().chunked().wrong_length(&len.to_string()),
+            Some(network),
+        ),
+        (
+            "beside chunks, too small",
+            whole().chunked().wrong_length("17"),
+            Some(network),
+        ),
+        (
+            "beside chunks, after them",
+            whole().chunked().header("Content-Length", "17"),
+            Some(network),
+        ),
+        (
+            "beside chunks, negative",
+            whole().chunked().header("Content-Length", "-17"),
+            Some(network),
+        ),
+        (
+            "encoded in transfer",
+            whole()
+                .without_length()
+                .header("Transfer-Encoding", "gzip, chunked"),
+            Some(network),
+        ),
         ("negative", whole().wrong_length("-5"), Some(network)),
+        ("minus nothing", whole().wrong_length("-0"), Some(network)),
+        (
+            "more than 64 bits",
+            whole().wrong_length("99999999999999999999999"),
+            Some(network),
+        ),
         ("no number", whole().wrong_length("many"), Some(network)),
         ("followed by junk", whole().trailing(next), None),
     ] {

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use kithara::net::{Headers, NetOptions, Origin, Url};
 use kithara::{ErrorKind, ResourceConfig, ResourceEvent};
 use kithara_tests::fixtures::{fixture, long_wav};
-use kithara_tests::server::{FaultServer, Script};
+use kithara_tests::server::{FaultServer, LoggedRequest, Script};
 use network::*;
 
 const CANARY: &str = "canary-7f3a";
@@ -136,6 +136,99 @@ fn a_stranger_gets_no_header_no_referer_no_cookie_and_no_password() {
         assert!(!format!("{request:?}").contains(CANARY));
     }
     assert!(!format!("{events:?}").contains(CANARY), "{events:?}");
+}
+
+#[test]
+fn credentials_do_not_come_back_by_way_of_a_stranger() {
+    let bytes = long_wav(4).bytes;
+    let expected = local(&bytes, "wav");
+    let (home, stranger) = (FaultServer::start(), FaultServer::start());
+    // The stranger chooses which page of home is asked for: not with the caller's password.
+    home.serve("/a.wav", Script::redirect(302, &stranger.url("/b.wav")));
+    stranger.serve("/b.wav", Script::redirect(302, &home.url("/chosen.wav")));
+    home.serve("/chosen.wav", wav(&bytes));
+    // A redirect within home keeps it.
+    home.serve("/own.wav", Script::redirect(302, "/target.wav"));
+    home.serve("/target.wav", wav(&bytes));
+    for (path, target, keeps) in [
+        ("/a.wav", "/chosen.wav", false),
+        ("/own.wav", "/target.wav", true),
+    ] {
+        let url = format!("http://user:{CANARY}@{}{path}", home.addr());
+        Listener::open(config(&url).with_look_ahead_bytes(LOOK_AHEAD))
+            .plays_exactly(&expected, path);
+        let sent = |path| -> Vec<bool> {
+            let requests = home.requests_for(path);
+            let with = |request: &LoggedRequest| request.header("authorization").is_some();
+            requests.iter().map(with).collect()
+        };
+        assert_eq!(
+            sent(path),
+            [true],
+            "{path}: asked once, with what it is owed"
+        );
+        // The ranges that follow go straight to the target, by the same rule.
+        let with = sent(target);
+        assert!(with.len() > 1, "{target}");
+        assert!(with.iter().all(|with| *with == keeps), "{target}: {with:?}");
+    }
+    for request in stranger.requests() {
+        assert_eq!(request.header("authorization"), None);
+    }
+}
+
+#[test]
+fn a_title_is_redirected_once_however_many_ranges_it_takes() {
+    let (bytes, expected) = long(60);
+    let server = FaultServer::start();
+    server.serve("/a.wav", Script::redirect(302, "/b.wav"));
+    server.serve("/b.wav", Script::redirect(307, "/c.wav"));
+    server.serve("/c.wav", wav(&bytes));
+    Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD))
+        .plays_exactly(&expected, "a long title");
+    let asked = |path| server.requests_for(path).len();
+    assert_eq!((asked("/a.wav"), asked("/b.wav")), (1, 1));
+    assert!(asked("/c.wav") > 20, "{} ranges", asked("/c.wav"));
+}
+
+#[test]
+fn a_target_that_redirects_every_range_ends_the_title_at_the_twenty_first_redirect() {
+    let (bytes, expected) = long(60);
+    let server = FaultServer::start();
+    server.serve("/a.wav", Script::redirect(302, "/x1"));
+    for number in 1..40 {
+        // Good for one range; then it leads on, twice.
+        server.serve(
+            &format!("/x{number}"),
+            Script::redirect(302, &format!("/y{number}")),
+        );
+        let next = Script::redirect(302, &format!("/x{}", number + 1));
+        server.serve_sequence(&format!("/y{number}"), [wav(&bytes), next]);
+    }
+    let mut listener =
+        Listener::open(config(&server.url("/a.wav")).with_look_ahead_bytes(LOOK_AHEAD));
+    let error = listener.fails_after_exact_prefix(&expected, "redirected for ever");
+    assert_eq!(error.kind(), ErrorKind::Policy, "{error:?}");
+    assert!(
+        told(&error).contains("too many redirects"),
+        "{}",
+        told(&error)
+    );
+    // Two redirects for each of ten ranges; the eleventh brought the one too many.
+    assert_eq!(server.requests().len(), 10 * 3 + 1);
+    let whole = |request: &&LoggedRequest| request.sent_body > 100;
+    let ranges = server.requests();
+    let ranges: Vec<_> = ranges.iter().filter(whole).collect();
+    assert_eq!(ranges.len(), 10);
+    let heard = listener.pcm.len() as u64;
+    let last = ranges[9].range.expect("a range").0 + ranges[9].sent_body;
+    assert_eq!(heard, (last - 44) / 2, "everything that came was heard");
+    assert_sticky(&mut listener, &server, &error);
+
+    // Another title through the same client is not to blame for the first.
+    server.serve("/fresh.wav", Script::redirect(302, "/fresh"));
+    server.serve("/fresh", wav(&bytes));
+    Listener::open(config(&server.url("/fresh.wav"))).plays_exactly(&expected, "another title");
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl Case {
         let tap = Tap::default();
         let config = ResourceConfig::new(server.url("/a"))
             .expect("it works locally and slowly")
+            .without_store()
             .with_client(tap.on(client(NetOptions::default(), quick())))
             .with_look_ahead_bytes(LOOK_AHEAD);
         let mut listener = Listener::open(config);
@@ -158,6 +159,7 @@ fn an_index_at_the_end_of_a_long_file_takes_three_requests_before_the_first_soun
     let config = |path: &str| {
         ResourceConfig::new(server.url(path))
             .unwrap()
+            .without_store()
             .with_client(tap.on(client(NetOptions::default(), quick())))
             .with_look_ahead_bytes(LOOK_AHEAD)
     };
@@ -229,6 +231,7 @@ fn seeks_back_and_forth_ask_for_each_byte_once() {
     let tap = Tap::default();
     let config = ResourceConfig::new(server.url("/a.wav"))
         .unwrap()
+        .without_store()
         .with_client(tap.on(client(NetOptions::default(), quick())))
         .with_look_ahead_bytes(LOOK_AHEAD);
     let mut listener = Listener::open(config);

@@ -16,7 +16,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("kithara-abr", &[]),
     ("kithara-drm", &[]),
     ("kithara-assets", &["kithara-storage"]),
-    ("kithara-stream", &["kithara-net", "kithara-storage"]),
+    (
+        "kithara-stream",
+        &["kithara-assets", "kithara-net", "kithara-storage"],
+    ),
     ("kithara-file", &["kithara-stream"]),
     (
         "kithara-hls",
@@ -51,6 +54,11 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("symphonia", &["kithara-decode"]),
     ("rangemap", &["kithara-storage"]),
     ("mmap-io", &["kithara-storage"]),
+    ("xxhash-rust", &["kithara-storage"]),
+    ("fs4", &["kithara-storage"]),
+    ("sha2", &["kithara-assets"]),
+    ("bincode", &["kithara-assets"]),
+    ("kanal", &["kithara-assets"]),
     ("rtrb", &["kithara-audio"]),
     ("rodio", &["kithara"]),
 ];

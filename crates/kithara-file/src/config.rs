@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kithara_stream::EventSink;
+use kithara_stream::assets::AssetStore;
 use kithara_stream::net::{Net, RedactedUrl};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -34,6 +35,7 @@ impl std::fmt::Debug for FileSrc {
 pub struct FileConfig {
     pub(crate) src: FileSrc,
     pub(crate) policy: FilePolicy,
+    pub(crate) store: Option<AssetStore>,
     pub(crate) hint: Option<String>,
     pub(crate) events: EventSink<FileEvent>,
     pub(crate) cancel: CancellationToken,
@@ -45,6 +47,7 @@ impl FileConfig {
         Self {
             src,
             policy: FilePolicy::default(),
+            store: None,
             hint: None,
             events: EventSink::default(),
             cancel: CancellationToken::new(),
@@ -55,6 +58,14 @@ impl FileConfig {
     #[must_use]
     pub fn with_policy(mut self, policy: FilePolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The cache that keeps what is fetched, and is asked before anything is. With `None` nothing is kept: bytes lie in an
+    /// unnamed temporary file until the stream ends.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<AssetStore>) -> Self {
+        self.store = store;
         self
     }
 

@@ -3,12 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kithara_stream::assets::Reason;
 use kithara_stream::net::NetError;
 
 /// Something that happened to the bytes of one file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FileEvent {
+    /// The cache was looked at, before anything was asked of the server.
+    Found {
+        /// How many bytes of the file it has.
+        stored: u64,
+        /// The length of the file, if known.
+        len: Option<u64>,
+        /// Whether that is all of it.
+        complete: bool,
+    },
+    /// Bytes of the file are not, or no longer, kept for the next time. Told once.
+    NotKept {
+        /// Why.
+        reason: Reason,
+    },
+    /// The server has another file now than the one that was begun: it cannot go on. The next open begins anew.
+    Changed {
+        /// Which property differs.
+        what: String,
+    },
+    /// The file is played as it was stored, but the server has another one now: the next open fetches that.
+    Stale {
+        /// Which property differs.
+        what: String,
+    },
+    /// The server still has the file that is stored.
+    Fresh,
+    /// What was to be fetched for later is stored.
+    PrefetchDone {
+        /// Distinct bytes of the file stored.
+        stored: u64,
+        /// The length of the file, if known.
+        len: Option<u64>,
+    },
     /// The server answered for the first time.
     Opened {
         /// The length in bytes, if the server said.
@@ -43,7 +77,7 @@ pub enum FileEvent {
         at: u64,
         /// Which retry, from 1.
         attempt: u32,
-        /// How long until it is made.
+        /// How long until it is made at the soonest; what nobody waits for may be left until it is needed.
         delay: Duration,
         /// What broke.
         error: Arc<NetError>,

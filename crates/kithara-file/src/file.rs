@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use kithara_stream::assets::{AssetStore, ResourceKey};
+use kithara_stream::net::Url;
 use kithara_stream::{
-    Backend, Interrupt, LocalSource, MediaInfo, Run, SeekRoute, Source, StreamError, StreamType,
+    Backend, BackendConfig, Interrupt, LocalSource, MediaInfo, Run, SeekRoute, Source, StreamError,
+    StreamType,
 };
 
 use crate::{FileConfig, FilePlan, FileSrc};
@@ -34,11 +37,21 @@ impl StreamType for File {
         match config.src {
             FileSrc::Local(path) => Ok(FileSource::Local(LocalSource::new(path, info))),
             FileSrc::Remote(url, net) => {
-                let plan = FilePlan::new(url, info, config.policy);
-                Backend::start(plan, net, config.events, &config.cancel).map(FileSource::Remote)
+                let key = key(config.store.as_ref(), &url);
+                let plan = FilePlan::new(url, info, config.policy).with_key(key);
+                let config = BackendConfig::new(net)
+                    .with_store(config.store)
+                    .with_events(config.events)
+                    .with_cancel(config.cancel);
+                Backend::start(plan, config).map(FileSource::Remote)
             }
         }
     }
+}
+
+/// What the store calls a file: a title of one resource.
+pub(crate) fn key(store: Option<&AssetStore>, url: &Url) -> Option<ResourceKey> {
+    store.map(|store| store.key(url, url))
 }
 
 impl Source for FileSource {

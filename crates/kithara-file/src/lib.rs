@@ -9,16 +9,22 @@
 //!                        └── at most `look_ahead_bytes` in front of the reader ──┘
 //! ```
 //!
+//! With a store ([`FileConfig::with_store`]) what was fetched once is not fetched again, and [`prefetch()`] fetches before
+//! anybody listens.
+//!
 //! Start reading at [`FilePlan`], then `rule.rs`, the one rule about keeping a transfer or opening another.
 
 mod config;
 mod event;
 mod file;
 mod origin;
+mod patience;
 mod plan;
+mod prefetch;
 mod rule;
 
 pub use config::{FileConfig, FileSrc};
 pub use event::FileEvent;
 pub use file::{File, FileSource};
 pub use plan::{FilePlan, FilePolicy};
+pub use prefetch::{Amount, Prefetch, Prefetched, prefetch};

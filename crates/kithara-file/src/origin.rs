@@ -1,6 +1,7 @@
 //! What the server has said about the file, and whether it still says the same.
 
-use kithara_stream::net::{RangeSupport, ResponseHead, Validator, Validators};
+use kithara_stream::assets::Facts;
+use kithara_stream::net::{Etag, RangeSupport, ResponseHead, Validator, Validators};
 
 /// The file as its server described it in the first response.
 #[derive(Clone, Debug)]
@@ -24,6 +25,35 @@ impl Origin {
         }
     }
 
+    /// As it was described when its bytes were stored, until the server is heard. That it serves ranges is not known
+    /// then, and taken for granted: the first response tells.
+    pub(crate) fn stored(facts: &Facts, end: Option<u64>) -> Self {
+        Self {
+            total: end.or(facts.total),
+            ranges: true,
+            media_type: facts.media_type.clone(),
+            end_proven: true,
+            validators: Validators {
+                etag: facts.etag.as_deref().and_then(Etag::parse),
+                last_modified: facts.last_modified.clone(),
+            },
+        }
+    }
+
+    /// What there is to keep beside the bytes.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            total: self.total,
+            etag: self
+                .validators
+                .etag
+                .as_ref()
+                .map(|tag| tag.as_str().to_owned()),
+            last_modified: self.validators.last_modified.clone(),
+            media_type: self.media_type.clone(),
+        }
+    }
+
     /// The validator to send with further ranges: RFC 9110 §13.1.5 allows strong ones only.
     pub(crate) fn if_range(&self) -> Option<Validator> {
         self.validators.if_range()
@@ -32,6 +62,17 @@ impl Origin {
     /// Whether another version of the file could be told from this one.
     pub(crate) fn has_version(&self) -> bool {
         !self.validators.is_empty()
+    }
+
+    /// Takes what a later response adds; whether it told the length.
+    pub(crate) fn learn(&mut self, head: &ResponseHead) -> bool {
+        let length = self.total.is_none() && head.total.is_some();
+        self.total = self.total.or(head.total);
+        self.end_proven = head.length_proof;
+        if self.validators.is_empty() {
+            self.validators = head.validators.clone();
+        }
+        length
     }
 
     /// What differs between this file and the one a later response describes, if anything.

@@ -442,6 +442,116 @@ fn a_failure_far_in_front_of_the_reader_waits_until_it_matters() {
     assert_eq!(outcome.carried_again, 0);
 }
 
+/// A link that is gone from then on.
+fn gone_at(millis: u64, ranges: bool) -> World {
+    let mut world = World::calm(20 * MIB);
+    world.link.outage = Some((Duration::from_millis(millis), Duration::MAX));
+    world.origin.ranges = ranges;
+    world
+}
+
+#[test]
+fn a_server_that_is_gone_is_asked_seven_times_after_its_last_byte_whatever_happens() {
+    let mut asked = Vec::new();
+    for millis in [0, 30, 60, 300, 1_000, 6_000, 11_000, 20_000] {
+        for ranges in [true, false] {
+            for whole in [true, false] {
+                for rate in [REAL_TIME, 300_000, AT_ONCE] {
+                    let policy = FilePolicy {
+                        whole,
+                        ..FilePolicy::default()
+                    };
+                    let world = gone_at(millis, ranges);
+                    let outcome = listen_with(policy, &world, &[read_all(rate)]);
+                    let what = format!("{millis} ms, {ranges} {whole} {rate}");
+                    if outcome.completed {
+                        continue;
+                    }
+                    assert_eq!(outcome.refusals.len(), 1, "{what}");
+                    assert!(
+                        outcome.most_barren <= 7,
+                        "{what}: {} requests",
+                        outcome.most_barren
+                    );
+                    asked.push(outcome.most_barren);
+                }
+            }
+        }
+    }
+    assert!(asked.len() > 60, "most of these never lost the server");
+    // Not given up early either: a request that broke in its body is the first of the seven failures.
+    assert!(asked.iter().all(|asked| *asked >= 6), "{asked:?}");
+}
+
+#[test]
+fn look_ahead_spends_three_of_the_seven_and_the_reader_who_runs_dry_the_rest() {
+    let some = Move::Read {
+        bytes: 64 * KIB,
+        rate: REAL_TIME,
+    };
+    let hour = Move::Pause(Duration::from_secs(3600));
+    for whole in [true, false] {
+        for millis in [150, 2_000, 3_000] {
+            let policy = FilePolicy {
+                whole,
+                ..FilePolicy::default()
+            };
+            let world = gone_at(millis, true);
+            let outcome = listen_with(policy, &world, &[some, hour]);
+            assert!(outcome.refusals.is_empty());
+            assert!(outcome.most_barren <= 3, "{}", outcome.most_barren);
+            let events = format!("{:?}", outcome.events);
+            assert!(!events.contains("DownloadFailed"), "told too early");
+        }
+    }
+}
+
+#[test]
+fn gaps_that_break_together_are_not_each_tried_again() {
+    let policy = FilePolicy {
+        whole: true,
+        ..FilePolicy::default()
+    };
+    let mut world = gone_at(30_000, true);
+    world.link.bytes_per_second = 200_000;
+    let moves = [
+        Move::Read {
+            bytes: 64 * KIB,
+            rate: AT_ONCE,
+        },
+        Move::Jump(15 * MIB),
+        Move::Read {
+            bytes: 64 * KIB,
+            rate: AT_ONCE,
+        },
+        Move::Pause(Duration::from_secs(3600)),
+    ];
+    let outcome = listen_with(policy, &world, &moves);
+    assert!(outcome.most_transfers > 1, "no gaps were being filled");
+    assert!(!outcome.completed);
+    assert!(outcome.most_barren <= 4, "{}", outcome.most_barren);
+}
+
+#[test]
+fn a_link_that_is_back_when_the_reader_runs_dry_is_not_heard() {
+    // Without ranges the front has to come again first.
+    for (ranges, wait) in [(true, 500), (false, 10_000)] {
+        let mut world = World::calm(20 * MIB);
+        world.origin.ranges = ranges;
+        // The look-ahead lasts a hundred seconds, and is spent on nothing for ninety.
+        world.link.outage = Some((Duration::from_secs(20), Duration::from_secs(110)));
+        let minutes = Move::Read {
+            bytes: 10 * MIB,
+            rate: 40_000,
+        };
+        let outcome = listen(&world, &[minutes]);
+        assert!(outcome.refusals.is_empty(), "{:?}", outcome.refusals);
+        assert!(outcome.waited < Duration::from_millis(wait), "{ranges}");
+        // Three that failed, and the one that did not.
+        assert!(outcome.most_barren <= 4, "{}", outcome.most_barren);
+    }
+}
+
 #[test]
 fn filling_gaps_leaves_the_reader_its_look_ahead() {
     let policy = FilePolicy {
@@ -470,93 +580,4 @@ fn filling_gaps_leaves_the_reader_its_look_ahead() {
         whole.waited,
         window.waited
     );
-}
-
-/// Facts and wishes by hand, for what a polite world never does.
-mod by_hand {
-    use super::*;
-    use kithara_stream::net::{RangeSupport, ResponseHead};
-    use kithara_stream::{Demand, Fetch, Input, Plan, ResourceId, Wish};
-
-    struct Hand(FilePlan);
-
-    impl Hand {
-        fn hear(&mut self, input: Input) -> Vec<Wish<FileEvent>> {
-            self.0.handle(Duration::ZERO, input);
-            std::iter::from_fn(|| self.0.poll()).collect()
-        }
-
-        fn want(&mut self, byte: u64) -> Vec<Wish<FileEvent>> {
-            self.hear(Input::Demand(Demand {
-                resource: ResourceId(0),
-                position: byte,
-                wanted: Some(byte..byte + 1),
-            }))
-        }
-    }
-
-    fn fetch(wishes: &[Wish<FileEvent>]) -> Fetch {
-        let fetch = wishes.iter().find_map(|wish| match wish {
-            Wish::Fetch(fetch) => Some(fetch.clone()),
-            _ => None,
-        });
-        fetch.expect("something is fetched")
-    }
-
-    fn url() -> kithara_stream::net::Url {
-        "http://origin.test/music.mp3".parse().expect("a URL")
-    }
-
-    #[test]
-    fn a_server_that_stops_serving_ranges_is_read_in_order() {
-        let mut hand = Hand(plan(FilePolicy::default()));
-        let first = fetch(&hand.hear(Input::Tick)).id;
-        let head = ResponseHead::partial(&url(), 0, 512 * KIB, Some(20 * MIB));
-        hand.hear(Input::Head { fetch: first, head });
-        hand.want(19 * MIB);
-        let back = fetch(&hand.want(0));
-        assert_eq!(back.range.start, 0);
-        let mut head = ResponseHead::whole(&url(), 20 * MIB);
-        head.ranges = RangeSupport::No;
-        let granted = hand.hear(Input::Head {
-            fetch: back.id,
-            head,
-        });
-        let credit = granted.iter().find_map(|wish| match wish {
-            Wish::Credit { fetch, until } if *fetch == back.id => Some(*until),
-            _ => None,
-        });
-        assert_eq!(
-            credit,
-            Some(4 * MIB),
-            "it may go on beyond the range that was asked for"
-        );
-    }
-
-    #[test]
-    fn a_length_heard_with_a_416_is_the_length() {
-        let mut hand = Hand(plan(FilePolicy::default()));
-        let first = fetch(&hand.hear(Input::Tick)).id;
-        let head = ResponseHead::partial(&url(), 0, 512 * KIB, None);
-        hand.hear(Input::Head { fetch: first, head });
-        let jump = fetch(&hand.want(10 * MIB));
-        let error = kithara_stream::net::NetError::RangeNotSatisfiable {
-            url: kithara_stream::net::RedactedUrl::new(&url()),
-            total: Some(5 * MIB),
-        };
-        let wishes = hand.hear(Input::Failed {
-            fetch: jump.id,
-            error: StreamError::Net(std::sync::Arc::new(error)),
-        });
-        let told =
-            |wish: &Wish<FileEvent>| matches!(wish, Wish::Length { len, .. } if *len == 5 * MIB);
-        assert!(wishes.iter().any(told), "{wishes:?}");
-    }
-
-    #[test]
-    fn nothing_a_plan_says_shows_the_query() {
-        let mut hand = Hand(plan(FilePolicy::default()));
-        let wishes = hand.hear(Input::Tick);
-        assert!(!format!("{wishes:?} {:?}", hand.0).contains("secret"));
-    }
 }

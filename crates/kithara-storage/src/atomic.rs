@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::file::sync_directory_of;
+use crate::positional::{directory_of, sync_directory};
 use crate::{OpenMode, Place, ResourceExt, StorageError, StorageResource};
 
 const PREFIX: &str = ".atomic-";
@@ -35,7 +35,7 @@ impl Atomic {
     /// [`StorageError::Full`] or [`StorageError::Io`]. The old contents are still there, unless only the very last step,
     /// making the name durable, failed: then the new ones are, and might be gone after a power failure.
     pub fn write(&self, bytes: &[u8]) -> Result<(), StorageError> {
-        replace(&RealDisk, &self.path, bytes)
+        replace(&RealSteps, &self.path, bytes)
     }
 
     /// The contents, if the file exists.
@@ -86,16 +86,16 @@ impl Atomic {
 }
 
 /// The steps that may fail, or after which the power may.
-trait Disk {
+trait Steps {
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
     fn sync(&self, file: &File) -> io::Result<()>;
     fn rename(&self, file: NamedTempFile, to: &Path) -> io::Result<()>;
     fn sync_directory_of(&self, path: &Path) -> io::Result<()>;
 }
 
-struct RealDisk;
+struct RealSteps;
 
-impl Disk for RealDisk {
+impl Steps for RealSteps {
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
     }
@@ -109,17 +109,14 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory_of(&self, path: &Path) -> io::Result<()> {
-        sync_directory_of(path)
+        sync_directory(directory_of(path))
     }
 }
 
 /// The order must not change.
-fn replace(disk: &impl Disk, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+fn replace(disk: &impl Steps, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let failed = |action| move |error| StorageError::io(action, Place::file(path), error);
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     // 1. A new file in the same directory: a rename is atomic only within one file system. Nobody looks for this name.
     //    It is deleted if any step up to the rename fails.
     let mut file = tempfile::Builder::new()
@@ -167,7 +164,7 @@ mod tests {
         }
     }
 
-    impl Disk for Watched<'_> {
+    impl Steps for Watched<'_> {
         fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
             // A full disk takes some of the bytes before it refuses.
             file.write_all(&bytes[..bytes.len() / 2])?;
@@ -177,7 +174,7 @@ mod tests {
 
         fn sync(&self, file: &File) -> io::Result<()> {
             self.step("sync")?;
-            RealDisk.sync(file)
+            RealSteps.sync(file)
         }
 
         fn rename(&self, file: NamedTempFile, to: &Path) -> io::Result<()> {
@@ -187,12 +184,12 @@ mod tests {
                 b"new contents",
                 "complete before it is named"
             );
-            RealDisk.rename(file, to)
+            RealSteps.rename(file, to)
         }
 
         fn sync_directory_of(&self, path: &Path) -> io::Result<()> {
             self.step("sync directory")?;
-            RealDisk.sync_directory_of(path)
+            RealSteps.sync_directory_of(path)
         }
     }
 

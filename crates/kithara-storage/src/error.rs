@@ -95,9 +95,10 @@ pub enum StorageError {
         final_len: u64,
     },
 
-    /// Bytes that had been stored are gone: somebody else cut the file short.
+    /// Bytes that had been stored are gone: the file was cut short or damaged, or its disk can't read it any more.
     ///
-    /// They and everything behind them no longer count as covered, so that a writer can fetch them again.
+    /// They no longer count as covered, so that a writer can fetch them again. While there is a writer, waiting for them
+    /// is waiting for that.
     #[error("stored bytes {}..{} are gone from {place}", range.start, range.end)]
     Lost {
         /// The missing bytes of those asked for.
@@ -135,6 +136,31 @@ pub enum StorageError {
         len: u64,
         /// Where the resource ends.
         end: u64,
+    },
+
+    /// Files of this resource were written by a newer version of this library. Leave them alone: they may be whole.
+    #[error("{place} is of format {version}, newer than this program knows")]
+    NewerFormat {
+        /// The version the file names.
+        version: u32,
+        /// The file.
+        place: Place,
+    },
+
+    /// The bytes offered are not the ones that were stored here.
+    #[error("bytes {}..{} differ from those recorded for {place}", range.start, range.end)]
+    Differs {
+        /// The bytes in question.
+        range: Range<u64>,
+        /// The file.
+        place: Place,
+    },
+
+    /// A sync of this file failed before: nobody knows what it holds. Remove it and begin anew.
+    #[error("{place} cannot be trusted since a sync of it failed")]
+    Distrusted {
+        /// The file.
+        place: Place,
     },
 
     /// The resource is committed: its bytes no longer change.

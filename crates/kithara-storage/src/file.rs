@@ -2,9 +2,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::{Driver, Place, StorageError};
+use crate::positional::{
+    directory_of, has_second_name, private, read_at, sync_directory, unblocked, what_else, write_at,
+};
+use crate::{Driver, Kept, Place, StorageError};
 
 /// How [`StorageResource::create`](crate::StorageResource::create) treats the file at its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,15 +120,12 @@ impl FileDriver {
         self.file
     }
 
-    /// A second name could be anybody's: writing here would change a file outside our folder.
-    #[cfg(unix)]
     fn refuse_second_name(&self, path: &Path) -> Result<(), StorageError> {
-        use std::os::unix::fs::MetadataExt;
         let found = self
             .file
             .metadata()
             .map_err(|error| StorageError::io("examine", Place::file(path), error))?;
-        if found.nlink() > 1 {
+        if has_second_name(&found) {
             return Err(StorageError::NotAFile {
                 path: path.to_path_buf(),
                 what: "a file with several names",
@@ -132,50 +133,30 @@ impl FileDriver {
         }
         Ok(())
     }
-
-    #[cfg(not(unix))]
-    #[allow(clippy::unnecessary_wraps)]
-    fn refuse_second_name(&self, _path: &Path) -> Result<(), StorageError> {
-        Ok(())
-    }
 }
 
 impl Driver for FileDriver {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match read_once(&self.file, offset, buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Kept> {
+        Ok(match read_at(&self.file, offset, buf)? {
+            // A file that ends here has nothing behind either.
+            0 if !buf.is_empty() => Kept::Lost(offset..u64::MAX),
+            count => Kept::Bytes(count),
+        })
     }
 
-    fn write_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match write_once(&self.file, offset, bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    offset += count as u64;
-                    bytes = &bytes[count..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<Vec<Range<u64>>> {
+        write_at(&self.file, offset, bytes)?;
+        Ok(Vec::new())
     }
 
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
+    fn commit(&self, final_len: u64) -> io::Result<()> {
+        self.file.set_len(final_len)?;
         let Some(path) = &self.path else {
             return Ok(());
         };
         // The bytes before the name: a name that survives must never lead to bytes that don't.
         self.file.sync_all()?;
-        sync_directory_of(path)
+        sync_directory(directory_of(path))
     }
 
     fn path(&self) -> Option<&Path> {
@@ -183,89 +164,9 @@ impl Driver for FileDriver {
     }
 }
 
-/// Makes the entry of `path` in its directory durable.
-#[cfg(unix)]
-pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// Windows writes directory entries through and can't open a directory to sync it.
-#[cfg(not(unix))]
-pub(crate) fn sync_directory_of(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 fn not_a_file(path: &Path, found: &std::fs::Metadata) -> StorageError {
-    let what = match found.file_type() {
-        kind if kind.is_dir() => "a directory",
-        kind if kind.is_symlink() => "a symbolic link",
-        _ => "a pipe, socket or device",
-    };
     StorageError::NotAFile {
         path: path.to_path_buf(),
-        what,
+        what: what_else(found).unwrap_or("a regular file"),
     }
-}
-
-/// Readable by the user alone, no symbolic link followed, and no waiting for the other end of a pipe.
-#[cfg(unix)]
-fn private(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-}
-
-#[cfg(windows)]
-fn private(options: &mut OpenOptions) {
-    use std::os::windows::fs::OpenOptionsExt;
-    // FILE_FLAG_OPEN_REPARSE_POINT: a link is opened itself, and then refused as not a regular file.
-    options.custom_flags(0x0020_0000);
-}
-
-#[cfg(not(any(unix, windows)))]
-fn private(_options: &mut OpenOptions) {}
-
-/// Opening a pipe must not wait for its other end: it is opened only to be refused.
-#[cfg(unix)]
-fn unblocked(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags(libc::O_NONBLOCK);
-}
-
-#[cfg(not(unix))]
-fn unblocked(_options: &mut OpenOptions) {}
-
-#[cfg(unix)]
-fn read_once(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buf, offset)
-}
-
-#[cfg(unix)]
-fn write_once(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::write_at(file, bytes, offset)
-}
-
-// Windows moves the handle's position as a side effect; nothing here reads that position.
-#[cfg(windows)]
-fn read_once(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
-}
-
-#[cfg(windows)]
-fn write_once(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_write(file, bytes, offset)
-}
-
-#[cfg(not(any(unix, windows)))]
-fn read_once(_file: &File, _offset: u64, _buf: &mut [u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(not(any(unix, windows)))]
-fn write_once(_file: &File, _offset: u64, _bytes: &[u8]) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -63,6 +63,11 @@ struct State {
     /// The announced or committed length.
     end: Option<u64>,
     phase: Phase,
+    /// It was committed, with `end` as its length. If it is active nevertheless, stored bytes were lost since, and its
+    /// writer can bring them again.
+    was_committed: bool,
+    /// Somebody could write.
+    has_writer: bool,
     closed: bool,
     waiters: Waiters,
 }
@@ -70,20 +75,33 @@ struct State {
 impl Gate {
     /// A gate before an empty resource.
     pub(crate) fn new() -> Self {
-        Self::with(Coverage::new(), None, Phase::Active)
+        Self::stored(Coverage::new(), None)
     }
 
-    /// A gate before a finished resource of `len` bytes.
+    /// A gate before a finished resource of `len` bytes, which nobody writes.
     pub(crate) fn committed(len: u64) -> Self {
-        Self::with(Coverage::whole(len), Some(len), Phase::Committed)
+        let gate = Self::stored(Coverage::whole(len), Some(len));
+        gate.state.lock().has_writer = false;
+        gate
     }
 
-    fn with(coverage: Coverage, end: Option<u64>, phase: Phase) -> Self {
+    /// A gate before a resource of which some is stored; finished if all is.
+    pub(crate) fn stored(mut coverage: Coverage, end: Option<u64>) -> Self {
+        let whole = end.is_some_and(|end| coverage.is_complete(end));
+        if let Some(end) = end {
+            coverage.remove(end..u64::MAX);
+        }
         Self {
             state: Mutex::new(State {
                 coverage,
                 end,
-                phase,
+                phase: if whole {
+                    Phase::Committed
+                } else {
+                    Phase::Active
+                },
+                was_committed: whole,
+                has_writer: true,
                 closed: false,
                 waiters: Waiters::default(),
             }),
@@ -115,29 +133,38 @@ impl Gate {
         })
     }
 
-    /// The bytes of `range` can be read from now on.
-    pub(crate) fn cover(&self, range: Range<u64>) {
+    /// The bytes of `range` can be read from now on, except those that had to go to make room for others.
+    pub(crate) fn cover(&self, range: Range<u64>, gone: &[Range<u64>]) {
         let mut state = self.state.lock();
         state.coverage.insert(range.clone());
+        for gone in gone {
+            state.coverage.remove(gone.clone());
+        }
         // Only those whose range was touched can have become complete.
         let woken =
             state.take_settled(|waiter| waiter.start < range.end && range.start < waiter.end);
         wake(state, woken);
     }
 
-    /// The bytes from `offset` on can no longer be read.
-    pub(crate) fn lose(&self, offset: u64) {
+    /// The bytes of `range` can no longer be read.
+    ///
+    /// A committed resource becomes active again if its writer is still there to bring them. If not, nothing new will
+    /// come, and who waits for them learns that they are lost.
+    pub(crate) fn lose(&self, range: Range<u64>) {
         let mut state = self.state.lock();
-        state.coverage.remove(offset..u64::MAX);
-        // A finished resource gets nothing new: those who wait would wait forever.
-        let woken = state.take_settled(|_| true);
-        wake(state, woken);
+        // Above the end of a committed resource there is nothing to lose.
+        let range = range.start..range.end.min(state.committed_len().unwrap_or(u64::MAX));
+        state.coverage.remove(range.clone());
+        if !range.is_empty() && state.has_writer && matches!(state.phase, Phase::Committed) {
+            state.phase = Phase::Active;
+        }
+        // Nobody is let go by a loss: who waited, waited for bytes that weren't there, and none have come.
     }
 
     /// The resource ends at `len`.
     pub(crate) fn end_at(&self, len: u64) {
         let mut state = self.state.lock();
-        if matches!(state.phase, Phase::Committed) {
+        if state.was_committed {
             return;
         }
         state.end = Some(len);
@@ -151,6 +178,9 @@ impl Gate {
         if state.closed {
             return Err(StorageError::Closed);
         }
+        if state.was_committed && state.end != Some(final_len) {
+            return Err(StorageError::ReadOnly);
+        }
         match state.coverage.next_gap(0, final_len) {
             Some(gap) => Err(StorageError::Incomplete { gap, final_len }),
             None => Ok(()),
@@ -163,6 +193,7 @@ impl Gate {
         state.end = Some(final_len);
         state.coverage.remove(final_len..u64::MAX);
         state.phase = Phase::Committed;
+        state.was_committed = true;
         let woken = state.take_settled(|_| true);
         wake(state, woken);
     }
@@ -180,8 +211,14 @@ impl Gate {
     /// The writer is gone.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
+        state.has_writer = false;
         if matches!(state.phase, Phase::Active) {
-            state.phase = Phase::Abandoned;
+            // What was committed once misses bytes only because they were lost.
+            state.phase = if state.was_committed {
+                Phase::Committed
+            } else {
+                Phase::Abandoned
+            };
             let woken = state.take_settled(|_| true);
             wake(state, woken);
         }
@@ -238,10 +275,7 @@ impl Gate {
     }
 
     pub(crate) fn committed_len(&self) -> Option<u64> {
-        let state = self.state.lock();
-        state
-            .end
-            .filter(|_| matches!(state.phase, Phase::Committed))
+        self.state.lock().committed_len()
     }
 
     // ---- the readers' side ----
@@ -310,6 +344,10 @@ pub(crate) enum Missing {
 }
 
 impl State {
+    fn committed_len(&self) -> Option<u64> {
+        self.end.filter(|_| matches!(self.phase, Phase::Committed))
+    }
+
     /// What a wait for `range` comes to, or `None` while that is open.
     fn answer(&self, range: &Range<u64>) -> Option<Result<WaitOutcome, StorageError>> {
         if self.closed {
@@ -412,10 +450,10 @@ mod tests {
     #[test]
     fn a_blocked_thread_goes_on_when_its_whole_range_is_there() {
         let answer = blocked(10..20, |gate, _| {
-            gate.cover(0..5);
-            gate.cover(15..30);
+            gate.cover(0..5, &[]);
+            gate.cover(15..30, &[]);
             assert_eq!(gate.waiting(), 1, "half of its range does not wake it");
-            gate.cover(5..15);
+            gate.cover(5..15, &[]);
         });
         assert_eq!(answer.unwrap(), WaitOutcome::Ready);
     }
@@ -429,7 +467,7 @@ mod tests {
         let failed = blocked(10..20, |gate, _| gate.fail(StdArc::new(std::fmt::Error)));
         assert!(matches!(failed, Err(StorageError::Failed { range, .. }) if range == (10..20)));
         let abandoned = blocked(10..20, |gate, _| {
-            gate.cover(10..12);
+            gate.cover(10..12, &[]);
             gate.abandon();
         });
         assert!(matches!(abandoned, Err(StorageError::Abandoned { range }) if range == (12..20)));
@@ -456,7 +494,7 @@ mod tests {
             for _ in 0..100 {
                 gate.interrupt_all();
             }
-            gate.cover(10..20);
+            gate.cover(10..20, &[]);
         });
         assert_eq!(answer.unwrap(), WaitOutcome::Ready);
     }
@@ -467,8 +505,8 @@ mod tests {
         let tasks: Vec<_> = (0..50)
             .map(|n| poll(&gate, n * 10..n * 10 + 10).1)
             .collect();
-        gate.cover(70..80);
-        gate.cover(105..118);
+        gate.cover(70..80, &[]);
+        gate.cover(105..118, &[]);
         let woken: Vec<_> = tasks.iter().map(|task| task.wakes()).collect();
         assert!(
             woken
@@ -508,14 +546,14 @@ mod tests {
             assert!(gate.poll(&cx, &(20..30)).is_pending());
         }
         assert_eq!(gate.waiting(), 2);
-        gate.cover(20..30);
+        gate.cover(20..30, &[]);
         assert_eq!((counter.wakes(), gate.waiting()), (1, 1));
     }
 
     #[test]
     fn bytes_lost_after_the_commit_never_block_anyone() {
         let gate = Gate::committed(100);
-        gate.lose(50);
+        gate.lose(50..60);
         assert!(
             matches!(gate.wait(&(40..60), &Interrupt::new()), Err(StorageError::Lost { range, .. }) if range == (50..60))
         );

@@ -1,11 +1,12 @@
 //! Committed bytes read through a memory mapping.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mmap_io::{MemoryMappedFile, MmapIoError, MmapMode};
 
-use crate::{Driver, FileDriver, Place, StorageError};
+use crate::{Driver, FileDriver, Kept, Place, StorageError};
 
 /// Reads a committed file through a memory mapping; writing is refused.
 ///
@@ -44,24 +45,22 @@ impl MmapDriver {
 }
 
 impl Driver for MmapDriver {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(map) = &self.map else { return Ok(0) };
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Kept> {
+        let Some(map) = &self.map else {
+            return Ok(Kept::Lost(offset..u64::MAX));
+        };
         let left = usize::try_from(map.len().saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = buf.len().min(left);
         map.read_into(offset, &mut buf[..count]).map_err(into_io)?;
-        Ok(count)
+        Ok(Kept::Bytes(count))
     }
 
-    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<Vec<Range<u64>>> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
-    fn truncate(&self, _len: u64) -> io::Result<()> {
+    fn commit(&self, _final_len: u64) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
     }
 
     fn path(&self) -> Option<&Path> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use crate::gate::{Gate, Missing};
 use crate::sync::Arc;
 use crate::{
-    Coverage, Driver, FileDriver, Interrupt, MemDriver, OpenMode, Place, ResourceStatus,
+    Coverage, Driver, FileDriver, Interrupt, Kept, MemDriver, OpenMode, Place, ResourceStatus,
     StorageError, WaitOutcome,
 };
 
@@ -23,8 +23,9 @@ pub trait ResourceExt {
     /// the disk; not for an audio thread.
     ///
     /// # Errors
-    /// [`StorageError::Lost`] if the file has become shorter than what was written: those bytes and all behind them no
-    /// longer count as covered. [`StorageError::Io`] if reading fails.
+    /// [`StorageError::Lost`] if bytes that had been stored are gone or damaged: they no longer count as covered. Waiting
+    /// for them then tells whether they may come again: it blocks while there is a writer.
+    /// [`StorageError::Io`] if reading fails.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StorageError>;
 
     /// Blocks until the whole range, cut at the length if that is known, can be read.
@@ -147,6 +148,19 @@ impl StorageResource {
         Self::new(Gate::new(), driver)
     }
 
+    /// A resource of which `driver` has kept `coverage` from an earlier run, and `end`, its length, if that is known. It
+    /// is committed if all of it is there.
+    ///
+    /// The writer may bring again what turns out to be lost, also of a committed resource: that is then
+    /// [active](ResourceStatus::Active) until it is committed anew.
+    pub fn with_stored(
+        driver: Box<dyn Driver>,
+        coverage: Coverage,
+        end: Option<u64>,
+    ) -> (ResourceWriter, Self) {
+        Self::new(Gate::stored(coverage, end), driver)
+    }
+
     fn new(gate: Gate, driver: Box<dyn Driver>) -> (ResourceWriter, Self) {
         let resource = Self {
             shared: Arc::new(Shared { gate, driver }),
@@ -198,17 +212,19 @@ impl ResourceExt for StorageResource {
             let at = offset + got as u64;
             match driver.read_at(at, &mut buf[got..wanted]) {
                 // The commit cut off what lies behind the end, or another reader noticed the loss first.
-                Ok(0) if gate.covered_from(at) == at => return Ok(got),
-                Ok(0) => {
-                    // A file that ends here has nothing behind either.
-                    gate.lose(at);
-                    let range = at..offset + wanted as u64;
+                Ok(Kept::Lost(_)) if gate.covered_from(at) == at => return Ok(got),
+                Ok(Kept::Lost(lost)) => {
+                    let range = at..lost.end.clamp(at, offset + wanted as u64);
+                    gate.lose(lost.clone());
+                    driver.lost(lost);
                     return Err(StorageError::Lost {
                         range,
                         place: self.shared.place(None),
                     });
                 }
-                Ok(count) => got += count,
+                // Nothing was copied and nothing said to be lost: no driver does that, and asking again would not end.
+                Ok(Kept::Bytes(0)) => return Ok(got),
+                Ok(Kept::Bytes(count)) => got += count,
                 Err(error) => {
                     return Err(StorageError::io("read", self.shared.place(Some(at)), error));
                 }
@@ -266,7 +282,7 @@ impl fmt::Debug for StorageResource {
 /// The one handle that writes a resource.
 ///
 /// Bytes may come in any order. What is covered never changes: the part of a write that is already there is left as it
-/// is. Dropping the writer before [`commit`](Self::commit) or [`fail`](Self::fail) tells everyone who waits for bytes
+/// is, unless it was lost: then it may be written again, after a commit too. Dropping the writer before [`commit`](Self::commit) or [`fail`](Self::fail) tells everyone who waits for bytes
 /// that won't come: [`StorageError::Abandoned`].
 pub struct ResourceWriter {
     resource: StorageResource,
@@ -290,20 +306,27 @@ impl ResourceWriter {
         })?;
         let range = offset..end;
         let Shared { gate, driver } = &*self.resource.shared;
-        let write = |part: &Range<u64>| {
+        let mut gone = Vec::new();
+        let mut write = |part: &Range<u64>| {
             let slice = &bytes[(part.start - offset) as usize..(part.end - offset) as usize];
             let place = || self.resource.shared.place(Some(part.start));
-            driver
+            let made_room = driver
                 .write_at(part.start, slice)
-                .map_err(|error| StorageError::io("write", place(), error))
+                .map_err(|error| StorageError::io("write", place(), error))?;
+            gone.extend(made_room);
+            Ok(())
         };
-        match gate.admit(&range)? {
+        let written = match gate.admit(&range)? {
             Missing::Nothing => return Ok(()),
-            Missing::All => write(&range)?,
-            Missing::Parts(parts) => parts.iter().try_for_each(write)?,
+            Missing::All => write(&range),
+            Missing::Parts(parts) => parts.iter().try_for_each(write),
+        };
+        match written {
+            Ok(()) => gate.cover(range, &gone),
+            // What the first parts pushed out is gone, though the last one was refused.
+            Err(_) => gate.cover(offset..offset, &gone),
         }
-        gate.cover(range);
-        Ok(())
+        written
     }
 
     /// Declares the resource complete: its first `final_len` bytes, which must all be covered.
@@ -325,13 +348,10 @@ impl ResourceWriter {
         let place = || self.resource.shared.place(None);
         // Bytes behind the end leave the file before it is declared whole, and all of it is durable before anyone is
         // told that it is.
-        gate.lose(final_len);
+        gate.lose(final_len..u64::MAX);
         driver
-            .truncate(final_len)
-            .map_err(|error| StorageError::io("cut", place(), error))?;
-        driver
-            .sync()
-            .map_err(|error| StorageError::io("sync", place(), error))?;
+            .commit(final_len)
+            .map_err(|error| StorageError::io("commit", place(), error))?;
         gate.commit(final_len);
         Ok(())
     }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use kithara_storage::{
-    Interrupt, ResourceExt, ResourceWriter, StorageError, StorageResource, WaitOutcome,
+    Coverage, Driver, Interrupt, Kept, ResourceExt, ResourceWriter, StorageError, StorageResource,
+    WaitOutcome,
 };
 use loom::thread;
 
@@ -210,5 +211,65 @@ fn a_task_that_is_pending_is_woken() {
         writer.write_at(0, b"four").unwrap();
         assert!(matches!(task.join().unwrap(), Ok(WaitOutcome::Ready)));
         drop(writer);
+    });
+}
+
+/// Its bytes are lost until they are written again.
+struct LosesAll(std::sync::atomic::AtomicBool);
+
+impl Driver for LosesAll {
+    fn read_at(&self, _offset: u64, buf: &mut [u8]) -> std::io::Result<Kept> {
+        Ok(match self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Kept::Bytes(buf.len()),
+            false => Kept::Lost(0..4),
+        })
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> std::io::Result<Vec<std::ops::Range<u64>>> {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        Ok(Vec::new())
+    }
+
+    fn commit(&self, _final_len: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn committed_but_lost() -> (ResourceWriter, StorageResource) {
+    StorageResource::with_stored(
+        Box::new(LosesAll(false.into())),
+        Coverage::whole(4),
+        Some(4),
+    )
+}
+
+#[test]
+fn who_finds_bytes_lost_and_waits_gets_them_when_they_are_brought_again() {
+    loom::model(|| {
+        let (mut writer, resource) = committed_but_lost();
+        let lost = resource.read_at(0, &mut [0; 4]);
+        assert!(matches!(lost, Err(StorageError::Lost { .. })));
+        let reader = thread::spawn(move || resource.wait_range(0..4, &Interrupt::new()));
+        writer.write_at(0, b"four").unwrap();
+        writer.commit(4).unwrap();
+        assert!(matches!(reader.join().unwrap(), Ok(WaitOutcome::Ready)));
+        drop(writer);
+    });
+}
+
+#[test]
+fn who_finds_bytes_lost_just_as_the_writer_goes_never_waits_for_ever() {
+    loom::model(|| {
+        let (writer, resource) = committed_but_lost();
+        let reader = thread::spawn(move || {
+            let lost = resource.read_at(0, &mut [0; 4]);
+            assert!(matches!(lost, Err(StorageError::Lost { .. })));
+            resource.wait_range(0..4, &Interrupt::new())
+        });
+        drop(writer);
+        assert!(matches!(
+            reader.join().unwrap(),
+            Err(StorageError::Lost { .. })
+        ));
     });
 }

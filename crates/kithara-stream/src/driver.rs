@@ -1,23 +1,27 @@
-//! Performs the wishes of a plan: one async task per title, the only owner of its transfers and its store.
+//! Performs the wishes of a plan: one async task per title, the only owner of its transfers and of its hands in the store.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kithara_net::Net;
-use kithara_storage::{ResourceWriter, StorageError, StorageResource};
+use kithara_assets::AssetStore;
+use kithara_net::{Net, Redirects};
+use kithara_storage::ResourceExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::demand::DemandCell;
+use crate::overlap::Overlap;
 use crate::reader::{Reader, ReaderParts};
-use crate::transfer::{Step, Transfer};
+use crate::shelf::Shelf;
+use crate::traffic::Counted;
+use crate::transfer::{Step, Transfer, request};
 use crate::{
-    Demand, EventSink, FetchId, Input, Interrupt, Plan, ResourceId, Run, RunFacts, SeekRoute,
-    StreamError, Wish,
+    Demand, EventSink, Fetch, FetchId, Input, Interrupt, Plan, ResourceId, Run, RunFacts,
+    SeekRoute, StreamError, Wish,
 };
 
 /// A run, or why none comes, on its way to the decode thread.
@@ -32,6 +36,7 @@ pub(crate) struct SeekRequest {
 /// What a driver works with.
 pub(crate) struct Tools<E> {
     pub(crate) net: Arc<dyn Net>,
+    pub(crate) store: Option<AssetStore>,
     pub(crate) events: EventSink<E>,
     pub(crate) cancel: CancellationToken,
     pub(crate) demand: Arc<DemandCell>,
@@ -46,9 +51,17 @@ pub(crate) struct Driver<P: Plan> {
     tools: Tools<P::Event>,
     began: Instant,
     transfers: Vec<Transfer>,
-    resources: BTreeMap<ResourceId, ResourceWriter>,
+    shelf: Shelf,
+    /// Facts that came of performing wishes: heard once all wishes of the fact before are performed.
+    answers: VecDeque<Input>,
+    /// What the reader said last.
+    demand: Demand,
+    /// While the reader waits for what others bring.
+    starving: Option<Counted>,
     retries: mpsc::UnboundedReceiver<Input>,
     retry_sender: mpsc::UnboundedSender<Input>,
+    /// Counts for the whole title.
+    redirects: Redirects,
     /// How many runs were handed out. From the first on, failures are told through the bytes.
     runs_told: u64,
 }
@@ -59,21 +72,26 @@ enum Woken {
     Seek(SeekRequest),
     Demand(Demand),
     Retrying(Input),
+    Changed(ResourceId),
     Step(FetchId, Step),
     Deadline,
 }
 
 impl<P: Plan> Driver<P> {
-    pub(crate) fn new(plan: P, tools: Tools<P::Event>) -> Self {
+    pub(crate) fn new(plan: P, mut tools: Tools<P::Event>) -> Self {
         let (retry_sender, retries) = mpsc::unbounded_channel();
         Self {
             plan,
+            shelf: Shelf::new(tools.store.take()),
             tools,
             began: Instant::now(),
             transfers: Vec::new(),
-            resources: BTreeMap::new(),
+            answers: VecDeque::new(),
+            demand: Demand::default(),
+            starving: None,
             retries,
             retry_sender,
+            redirects: Redirects::new(),
             runs_told: 0,
         }
     }
@@ -86,7 +104,11 @@ impl<P: Plan> Driver<P> {
             match self.wait().await {
                 Woken::Cancelled => return self.fail(&StreamError::Cancelled),
                 Woken::Seek(request) => self.seek(request),
-                Woken::Demand(demand) => self.hear(Input::Demand(demand)),
+                Woken::Demand(demand) => {
+                    self.demand = demand.clone();
+                    self.hear(Input::Demand(demand));
+                }
+                Woken::Changed(resource) => self.tell_stored(resource),
                 Woken::Retrying(input) => self.hear(input),
                 Woken::Deadline => self.hear(Input::Tick),
                 Woken::Step(id, step) => self.advance(id, step),
@@ -100,6 +122,7 @@ impl<P: Plan> Driver<P> {
             transfers,
             retries,
             tools,
+            shelf,
             ..
         } = self;
         let step = poll_fn(|cx| {
@@ -110,6 +133,7 @@ impl<P: Plan> Driver<P> {
             }
             Poll::Pending
         });
+        let changed = poll_fn(|cx| shelf.poll_changed(cx));
         let tick = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -124,25 +148,62 @@ impl<P: Plan> Driver<P> {
                 Woken::Demand(tools.heard.borrow_and_update().clone())
             }
             Some(input) = retries.recv() => Woken::Retrying(input),
+            resource = changed => Woken::Changed(resource),
             (id, step) = step => Woken::Step(id, step),
             () = tick => Woken::Deadline,
         }
     }
 
     fn hear(&mut self, input: Input) {
-        let now = self.now();
-        self.plan.handle(now, input);
-        while let Some(wish) = self.plan.poll() {
-            self.perform(wish);
+        self.answers.push_back(input);
+        while let Some(input) = self.answers.pop_front() {
+            let now = self.now();
+            self.plan.handle(now, input);
+            while let Some(wish) = self.plan.poll() {
+                self.perform(wish);
+            }
+        }
+        self.count_starving();
+    }
+
+    /// Tells the plan how a resource stands.
+    fn tell_stored(&mut self, resource: ResourceId) {
+        match self.shelf.stored(resource) {
+            Ok(stored) => self.hear(Input::Stored { resource, stored }),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// The same, once the wishes at hand are performed.
+    fn answer_stored(&mut self, resource: ResourceId) {
+        match self.shelf.stored(resource) {
+            Ok(stored) => self.answers.push_back(Input::Stored { resource, stored }),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Notes whether the reader waits for what another stream's transfer brings.
+    fn count_starving(&mut self) {
+        let entry = self.shelf.get(self.demand.resource);
+        let wanted = self.demand.wanted.as_ref().map(|wanted| wanted.start);
+        let starving = match (entry, wanted) {
+            (Some(entry), Some(at)) if self.transfers.is_empty() => {
+                let missing = entry.resource().covered_from(at) <= at;
+                missing && entry.snapshot().others.covered_from(at) > at
+            }
+            _ => false,
+        };
+        if starving {
+            self.starving.get_or_insert_with(Counted::starving);
+        } else {
+            self.starving = None;
         }
     }
 
     /// The plan either publishes a run for the new place, or the current run serves it.
     fn seek(&mut self, request: SeekRequest) {
         let runs = self.runs_told;
-        for writer in self.resources.values_mut() {
-            writer.reactivate();
-        }
+        self.shelf.reactivate();
         self.hear(Input::Seek { to: request.to });
         let route = if self.runs_told > runs {
             SeekRoute::NewRun
@@ -162,81 +223,93 @@ impl<P: Plan> Driver<P> {
             return;
         };
         match step {
-            Step::Head(head) => self.hear(Input::Head { fetch: id, head }),
+            Step::Head(head) => {
+                self.claim(index);
+                self.hear(Input::Head { fetch: id, head });
+            }
             Step::Chunk(chunk) => {
                 let transfer = &mut self.transfers[index];
                 let stored = transfer.place(&chunk);
                 let resource = transfer.resource;
-                match self.store(resource, stored.start, &chunk) {
+                match self.shelf.write(resource, stored.start, &chunk) {
                     Ok(()) => self.hear(Input::Progress { fetch: id, stored }),
-                    Err(error) => {
-                        self.transfers.remove(index);
-                        self.hear(Input::Failed { fetch: id, error });
-                    }
+                    Err(error) => self.give_up(index, error),
                 }
             }
             Step::End => {
-                self.transfers.remove(index);
+                self.end(index);
                 self.hear(Input::Done { fetch: id });
             }
             Step::Failed(error) => {
-                let transfer = self.transfers.remove(index);
-                tracing::debug!(target: "kithara_stream", url = %transfer.name, %error, "transfer failed");
-                self.hear(Input::Failed {
-                    fetch: id,
-                    error: StreamError::Net(Arc::new(error)),
-                });
+                let name = &self.transfers[index].name;
+                tracing::debug!(target: "kithara_stream", url = %name, %error, "transfer failed");
+                self.give_up(index, StreamError::Net(Arc::new(error)));
+            }
+            Step::Differs => {
+                let name = self.transfers[index].name.clone();
+                let what = "its bytes".into();
+                self.give_up(index, StreamError::ContentChanged { name, what });
             }
         }
     }
 
-    /// Writes on the I/O thread itself: a page-cache write costs less than a hand-over.
-    fn store(&mut self, id: ResourceId, offset: u64, bytes: &[u8]) -> Result<(), StreamError> {
-        let writer = self.writer(id)?;
-        writer
-            .write_at(offset, bytes)
-            .map_err(|error| StreamError::Storage(Arc::new(error)))
+    fn give_up(&mut self, index: usize, error: StreamError) {
+        let fetch = self.end(index);
+        self.hear(Input::Failed { fetch, error });
     }
 
-    fn writer(&mut self, id: ResourceId) -> Result<&mut ResourceWriter, StreamError> {
-        use std::collections::btree_map::Entry;
-        match self.resources.entry(id) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let (writer, _) = StorageResource::temporary(None)
-                    .or_else(|error| in_memory(&error))
-                    .map_err(|error| StreamError::Storage(Arc::new(error)))?;
-                Ok(entry.insert(writer))
-            }
+    /// Drops a transfer; others may bring what it has not.
+    fn end(&mut self, index: usize) -> FetchId {
+        let transfer = self.transfers.remove(index);
+        if !transfer.claimed.is_empty() {
+            self.shelf.release(transfer.resource, transfer.claimed);
         }
+        transfer.id
     }
 
     fn perform(&mut self, wish: Wish<P::Event>) {
         match wish {
-            Wish::Fetch(fetch) => {
-                let net = Arc::clone(&self.tools.net);
-                let transfer = Transfer::start(&fetch, net, self.retry_sender.clone());
-                self.transfers.push(transfer);
-            }
-            Wish::Credit { fetch, until } => {
-                if let Some(transfer) = self.transfers.iter().find(|known| known.id == fetch) {
-                    transfer.grant(until);
+            Wish::Open { resource, key } => {
+                if self.shelf.open(resource, key) {
+                    self.answer_stored(resource);
                 }
             }
-            Wish::Abort(fetch) => self.transfers.retain(|transfer| transfer.id != fetch),
+            Wish::Identify {
+                resource,
+                facts,
+                keep,
+            } => match self.shelf.identify(resource, facts, keep) {
+                Ok(true) => {}
+                Ok(false) => self.answer_stored(resource),
+                Err(error) => self.fail(&error),
+            },
+            Wish::Validated { resource } => self.shelf.validated(resource),
+            Wish::Discard { resource, when } => self.shelf.discard(resource, when),
+            Wish::Fetch(fetch) => self.fetch(fetch),
+            Wish::Credit { fetch, until } => {
+                let known = |transfer: &Transfer| transfer.id == fetch;
+                if let Some(index) = self.transfers.iter().position(known) {
+                    self.transfers[index].grant(until);
+                    self.claim(index);
+                }
+            }
+            Wish::Abort(fetch) => {
+                let known = |transfer: &Transfer| transfer.id == fetch;
+                if let Some(index) = self.transfers.iter().position(known) {
+                    self.end(index);
+                }
+            }
             Wish::Publish(facts) => self.publish(facts),
-            Wish::Length { resource, len } => match self.writer(resource) {
-                Ok(writer) => writer.end_at(len),
+            Wish::Length { resource, len } => match self.shelf.entry(resource) {
+                Ok(entry) => entry.end_at(len),
                 Err(error) => self.fail(&error),
             },
             Wish::Complete { resource, len } => {
-                let outcome = self.writer(resource).and_then(|writer| {
-                    writer
-                        .commit(len)
-                        .map_err(|error| StreamError::Storage(Arc::new(error)))
-                });
-                if let Err(error) = outcome {
-                    self.fail(&error);
+                match self.shelf.complete(resource, len) {
+                    Ok(true) => {}
+                    // Stored bytes were lost, which the plan has not heard yet.
+                    Ok(false) => self.answer_stored(resource),
+                    Err(error) => self.fail(&error),
                 }
             }
             Wish::Refuse {
@@ -250,9 +323,51 @@ impl<P: Plan> Driver<P> {
         }
     }
 
+    /// Starts a transfer of what nobody else brings.
+    fn fetch(&mut self, mut fetch: Fetch) {
+        let compared = fetch.range.start..fetch.range.start.saturating_add(fetch.overlap);
+        let missing = compared.end..fetch.range.end.min(fetch.credit);
+        let (claimed, resource) = match self.shelf.entry(fetch.resource) {
+            Ok(entry) => (entry.claim(missing.clone()), entry.resource()),
+            Err(error) => return self.fail(&error),
+        };
+        if claimed.is_empty() && !missing.is_empty() {
+            self.answers.push_back(Input::Taken { fetch: fetch.id });
+            return self.answer_stored(fetch.resource);
+        }
+        if claimed.end < missing.end {
+            fetch.range.end = claimed.end;
+        }
+        let overlap = match compared.is_empty() {
+            true => Overlap::none(),
+            false => Overlap::new(compared, resource),
+        };
+        let redirects = self.redirects.clone();
+        let request = request(&fetch, self.retry_sender.clone()).with_redirects(redirects);
+        let net = Arc::clone(&self.tools.net);
+        let mut transfer = Transfer::start(&fetch, request, net, overlap, self.shelf.store());
+        transfer.claimed = claimed;
+        self.transfers.push(transfer);
+    }
+
+    /// Claims what a transfer is going to bring after all: more than was asked for, or as far as new credit goes.
+    fn claim(&mut self, index: usize) {
+        let transfer = &mut self.transfers[index];
+        let coming = transfer.coming();
+        let from = coming.start.max(transfer.claimed.end);
+        if let Some(entry) = self.shelf.get(transfer.resource)
+            && from < coming.end
+            // A comparison brings nothing.
+            && !transfer.claimed.is_empty()
+        {
+            let more = entry.claim(from..coming.end);
+            transfer.claimed.end = more.end.max(transfer.claimed.end);
+        }
+    }
+
     fn publish(&mut self, facts: RunFacts) {
-        let resource = match self.writer(facts.resource) {
-            Ok(writer) => writer.resource(),
+        let resource = match self.shelf.entry(facts.resource) {
+            Ok(entry) => entry.resource(),
             Err(error) => return self.fail(&error),
         };
         let reader = Reader::new(ReaderParts {
@@ -280,17 +395,9 @@ impl<P: Plan> Driver<P> {
     /// What is stored stays readable; whoever waits for more is told why there is none.
     fn fail(&mut self, error: &StreamError) {
         self.transfers.clear();
-        for writer in self.resources.values_mut() {
-            writer.fail(Arc::new(error.clone()));
-        }
+        self.shelf.fail(error);
         if self.runs_told == 0 {
             self.tell(Err(error.clone()));
         }
     }
-}
-
-/// Without a directory for temporary files the bytes are held in memory: sound matters more than footprint.
-fn in_memory(why: &StorageError) -> Result<(ResourceWriter, StorageResource), StorageError> {
-    tracing::warn!(target: "kithara_stream", error = %why, "no temporary file; holding bytes in memory");
-    Ok(StorageResource::memory())
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kithara_assets::Reason;
 use kithara_net::NetError;
 use kithara_storage::StorageError;
 
@@ -82,6 +83,27 @@ pub enum StreamError {
         name: String,
         /// What it is instead.
         what: String,
+    },
+
+    /// Some of it is stored and some is not, and what is not cannot be fetched.
+    #[error("{name}: byte {offset} is not stored and cannot be fetched")]
+    Missing {
+        /// The redacted URL.
+        name: String,
+        /// The first byte that is missing.
+        offset: u64,
+        /// Why it cannot be fetched.
+        #[source]
+        source: Arc<NetError>,
+    },
+
+    /// It was to be fetched for later, but nothing of it would be kept.
+    #[error("{name} cannot be kept")]
+    NotKept {
+        /// The redacted URL.
+        name: String,
+        /// Why; `None` where there is no cache.
+        reason: Option<Reason>,
     },
 
     /// The bytes could not be kept or read back.

@@ -26,23 +26,29 @@ mod events;
 mod io_thread;
 mod local;
 mod media;
+mod overlap;
 mod plan;
 mod reader;
+mod shelf;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod source;
 mod stream;
+mod traffic;
 mod transfer;
 
-pub use backend::Backend;
+pub use backend::{Backend, BackendConfig};
 pub use cancel::when_cancelled;
 pub use error::StreamError;
 pub use events::{EventSink, Events, RecvError, TryRecvError, events};
+pub use kithara_assets as assets;
 pub use kithara_net as net;
 pub use kithara_storage::{Coverage, Interrupt};
 pub use local::LocalSource;
 pub use media::{AudioCodec, ContainerFormat, MediaInfo};
-pub use plan::{Demand, Fetch, FetchId, Input, Plan, ResourceId, RunFacts, Wish};
+pub use plan::{
+    Demand, Discard, Fetch, FetchId, Input, Plan, Priority, ResourceId, RunFacts, Stored, Wish,
+};
 pub use reader::Reader;
 pub use source::{ByteSource, Run, RunCause, SeekRoute, Source};
 pub use stream::{Stream, StreamType};

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kithara_net::{NetError, RedactedUrl, ResponseHead, Validator};
+use kithara_assets::{Facts, Keep, Reason, ResourceKey};
+use kithara_net::{Attempts, NetError, RedactedUrl, ResponseHead, Validator};
+use kithara_storage::Coverage;
 use url::Url;
 
 use crate::{MediaInfo, RunCause, StreamError};
@@ -51,6 +53,46 @@ pub struct Demand {
     pub wanted: Option<Range<u64>>,
 }
 
+/// How a resource stands in the store, whoever brought it there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// What can be read now.
+    pub coverage: Coverage,
+    /// What others are bringing.
+    pub others: Coverage,
+    /// What the origin said about these bytes, if anything was ever heard of it.
+    pub facts: Option<Facts>,
+    /// The length in bytes, if it is known.
+    pub end: Option<u64>,
+    /// Somebody else found that the origin has changed: these bytes are no longer kept.
+    pub superseded: bool,
+    /// So many bytes are held in memory at most, and the oldest go first. `None` as long as there is no such bound.
+    pub memory_only: Option<u64>,
+    /// Why these bytes are forgotten once nobody has them open, if they are.
+    pub not_kept: Option<Reason>,
+    /// Whether it is time to ask the origin if they are still the same.
+    pub due: bool,
+}
+
+/// When a [`Wish::Discard`] takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// At once: whoever opens the resource from now on begins with nothing. Who reads it already keeps the old bytes.
+    Now,
+    /// When this stream is closed, so that it can read on until then.
+    AtClose,
+}
+
+/// Who waits for the bytes of a [`Fetch`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// A listener, now or soon.
+    #[default]
+    Foreground,
+    /// Nobody yet: it moves only while nothing else in the process does.
+    Background,
+}
+
 /// A fact for a [`Plan`].
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -61,6 +103,21 @@ pub enum Input {
     Seek {
         /// The media time sought.
         to: Duration,
+    },
+    /// How a resource stands in the store: the answer to [`Wish::Open`], and again whenever that changes without this
+    /// plan's doing: others brought, claimed or gave up bytes, stored ones were lost, the origin was found changed. It
+    /// replaces what the plan believed.
+    Stored {
+        /// The resource.
+        resource: ResourceId,
+        /// How it stands.
+        stored: Stored,
+    },
+    /// A transfer was not started, because somebody else brings its first byte, or has brought it. How the resource stands
+    /// is told next.
+    Taken {
+        /// The transfer.
+        fetch: FetchId,
     },
     /// Response headers arrived.
     Head {
@@ -106,7 +163,38 @@ pub enum Input {
 /// Something a [`Plan`] wants done.
 #[derive(Clone, Debug)]
 pub enum Wish<E> {
-    /// Start a transfer.
+    /// Look what the store has of a resource; [`Input::Stored`] answers. A resource that is not opened is shared with nobody
+    /// and kept by nobody.
+    Open {
+        /// The resource.
+        resource: ResourceId,
+        /// What the store calls it.
+        key: ResourceKey,
+    },
+    /// Say what the origin told of a resource; before its first byte is stored. If the store knows otherwise, it answers
+    /// with [`Input::Stored`].
+    Identify {
+        /// The resource.
+        resource: ResourceId,
+        /// What the origin told.
+        facts: Facts,
+        /// Whether it lets the bytes be kept.
+        keep: Keep,
+    },
+    /// The origin has just confirmed that the stored bytes are its own.
+    Validated {
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// The origin has another content now: nobody else is to read these bytes.
+    Discard {
+        /// The resource.
+        resource: ResourceId,
+        /// From when on.
+        when: Discard,
+    },
+    /// Start a transfer. If somebody else brings a part of what it would, it ends there; if that is its first byte,
+    /// [`Input::Taken`] answers.
     Fetch(Fetch),
     /// A transfer may store bytes up to here (exclusive), more or fewer than before; it pauses when it gets there.
     Credit {
@@ -164,8 +252,15 @@ pub struct Fetch {
     pub range: Range<u64>,
     /// The first byte it may not read yet: the transfer pauses there until [`Wish::Credit`].
     pub credit: u64,
+    /// So many bytes at the start of the range are stored, and are asked for again to be compared: a difference is
+    /// [`StreamError::ContentChanged`].
+    pub overlap: u64,
     /// The version of the resource that earlier bytes came from.
     pub if_range: Option<Validator>,
+    /// What the network layer may spend on retries before it comes back with [`Input::Failed`].
+    pub attempts: Attempts,
+    /// Who waits for it.
+    pub priority: Priority,
 }
 
 /// Prints no query and no user information.
@@ -177,6 +272,7 @@ impl fmt::Debug for Fetch {
             .field("url", &RedactedUrl::new(&self.url))
             .field("range", &self.range)
             .field("credit", &self.credit)
+            .field("attempts", &self.attempts)
             .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,9 @@ use kithara_storage::{ResourceExt, StorageError, StorageResource, WaitOutcome};
 use crate::demand::DemandCell;
 use crate::{ByteSource, Interrupt, ResourceId, StreamError};
 
+/// How often one byte may be lost after it was fetched again.
+const MAX_LOST: u32 = 3;
+
 /// Reads one resource while a driver fills it: `Read` and `Seek`, waiting where bytes are still on their way.
 ///
 /// A read returns what is stored, at least one byte; `Ok(0)` only at the true end. It blocks without a timer, woken by
@@ -25,8 +28,8 @@ pub struct Reader {
     len: Option<u64>,
     seekable: bool,
     position: u64,
-    /// Stored bytes that could not be read back are not fetched again, so waiting for them would last for ever.
-    broken: Option<StreamError>,
+    /// The byte that was found lost last, and how often in a row.
+    lost: (u64, u32),
 }
 
 /// What a [`Reader`] is made of.
@@ -58,8 +61,19 @@ impl Reader {
             len,
             seekable,
             position: 0,
-            broken: None,
+            lost: (0, 0),
         }
+    }
+
+    /// Whether to wait for the byte at the position, which was just found lost. A disk that loses whatever is put there is
+    /// not fed for ever.
+    fn may_come_again(&mut self) -> bool {
+        let (at, times) = self.lost;
+        self.lost = (
+            self.position,
+            if at == self.position { times + 1 } else { 1 },
+        );
+        self.lost.1 <= MAX_LOST
     }
 
     /// Waits until the byte at the position can be read; `false` at the end.
@@ -112,16 +126,11 @@ impl Read for Reader {
             if self.interrupt.is_raised() {
                 return Err(StreamError::Interrupted.into());
             }
-            if let Some(broken) = &self.broken {
-                return Err(broken.clone().into());
-            }
             let read = match self.resource.read_at(self.position, buf) {
                 Ok(read) => read,
-                Err(error) => {
-                    let error = explain(error);
-                    self.broken = Some(error.clone());
-                    return Err(error.into());
-                }
+                // The store has told whoever fetches: they are waited for like any other.
+                Err(StorageError::Lost { .. }) if self.may_come_again() => 0,
+                Err(error) => return Err(explain(error).into()),
             };
             if read > 0 {
                 self.position += read as u64;

@@ -1,158 +1,45 @@
-//! A seeded simulated world: a link, an origin, a disk and a listener with hand-moved time, in which a [`Plan`] runs
+//! A seeded simulated world: a link, an origin, a store and a listener with hand-moved time, in which a [`Plan`] runs
 //! without a socket, a thread or a clock.
 //!
 //! The same seed gives the same run, to the byte and to the step. What is checked in every step is what no plan may ever
 //! do: ask for a stored byte, read beyond its credit, or speak of a transfer that is over.
 
+mod outcome;
+mod store;
+mod world;
+
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kithara_net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
-use kithara_storage::Coverage;
+use kithara_net::{Etag, NetError, RangeSupport, RedactedUrl, ResponseHead};
 use url::Url;
 
-use crate::{Demand, Fetch, FetchId, Input, Plan, ResourceId, StreamError, Wish};
+pub use self::outcome::Outcome;
+pub use self::store::{Happening, Shelf};
+pub use self::world::{Link, Move, OriginFile, World};
+
+use crate::{Demand, Fetch, FetchId, Input, Plan, Priority, ResourceId, StreamError, Wish};
 
 /// Time moves in steps of this length.
 const STEP: Duration = Duration::from_millis(5);
 /// Nothing a listener does takes longer than this; a plan that stands still is caught by it.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
-/// The link between listener and origin.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    /// From a request to its response headers.
-    pub latency: Duration,
-    /// Shared by all transfers.
-    pub bytes_per_second: u64,
-    /// How often a connection breaks, per mebibyte carried.
-    pub losses_per_mib: f64,
-    /// How often a connection falls silent for [`stall`](Self::stall), per mebibyte carried.
-    pub stalls_per_mib: f64,
-    /// How long a silence lasts.
-    pub stall: Duration,
-    /// From when and until when nothing passes: every connection breaks, and no other can be made.
-    pub outage: Option<(Duration, Duration)>,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self {
-            latency: Duration::from_millis(40),
-            bytes_per_second: 1_000_000,
-            losses_per_mib: 0.0,
-            stalls_per_mib: 0.0,
-            stall: Duration::from_secs(3),
-            outage: None,
-        }
-    }
-}
-
-/// The server and its file.
-#[derive(Clone, Debug)]
-pub struct OriginFile {
-    /// The length of the file.
-    pub len: u64,
-    /// Whether it serves byte ranges.
-    pub ranges: bool,
-    /// Whether it says how long the file is.
-    pub announces_length: bool,
-    /// From this request on (from 0), the file has another entity tag and one byte more.
-    pub changes_at_request: Option<usize>,
-    /// Every request from this one on is refused for good.
-    pub fails_from_request: Option<usize>,
-}
-
-/// A file of `len` bytes on a server that does everything right.
-impl OriginFile {
-    /// A polite server.
-    pub fn polite(len: u64) -> Self {
-        Self {
-            len,
-            ranges: true,
-            announces_length: true,
-            changes_at_request: None,
-            fails_from_request: None,
-        }
-    }
-}
-
-/// What the listener does, one after another.
-#[derive(Clone, Copy, Debug)]
-pub enum Move {
-    /// Reads this many bytes at this many bytes per second.
-    Read {
-        /// How many.
-        bytes: u64,
-        /// How fast; `u64::MAX` for at once.
-        rate: u64,
-    },
-    /// Jumps to a byte.
-    Jump(u64),
-    /// The listener seeks to a time: what had failed is tried again.
-    Retry,
-    /// Does nothing.
-    Pause(Duration),
-}
-
-/// The whole world.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// Decides every loss and stall.
-    pub seed: u64,
-    /// The link.
-    pub link: Link,
-    /// The server.
-    pub origin: OriginFile,
-    /// The n-th write to the disk fails (from 0).
-    pub disk_fails_at_write: Option<u64>,
-}
-
-impl World {
-    /// A world in which nothing goes wrong.
-    pub fn calm(len: u64) -> Self {
-        Self {
-            seed: 1,
-            link: Link::default(),
-            origin: OriginFile::polite(len),
-            disk_fails_at_write: None,
-        }
-    }
-}
-
-/// What happened.
-#[derive(Debug)]
-pub struct Outcome<E> {
-    /// The ranges asked for, in order; the end is `u64::MAX` where all the rest was.
-    pub requests: Vec<Range<u64>>,
-    /// Bytes asked for although they were stored.
-    pub asked_again: u64,
-    /// Bytes carried that were stored already.
-    pub carried_again: u64,
-    /// What is stored.
-    pub coverage: Coverage,
-    /// The farthest the store ever ran ahead of the listener.
-    pub farthest_ahead: u64,
-    /// How long the listener waited for bytes.
-    pub waited: Duration,
-    /// Transfers open at most at the same time.
-    pub most_transfers: usize,
-    /// Transfers still open at the end.
-    pub open_transfers: usize,
-    /// What the plan reported.
-    pub events: Vec<E>,
-    /// What the listener was told when it could not have a byte, with that byte.
-    pub refusals: Vec<(u64, StreamError)>,
-    /// When the last move was done.
-    pub ended_at: Duration,
-    /// Whether the resource was declared complete.
-    pub completed: bool,
-}
-
 /// Lets a plan live in a world while a listener makes its moves.
 pub fn play<P: Plan>(plan: P, world: &World, moves: &[Move]) -> Outcome<P::Event> {
-    let mut stage = Stage::new(plan, world.clone());
+    play_stored(plan, world, Shelf::default(), moves)
+}
+
+/// The same with a store that others use too.
+pub fn play_stored<P: Plan>(
+    plan: P,
+    world: &World,
+    shelf: Shelf,
+    moves: &[Move],
+) -> Outcome<P::Event> {
+    let mut stage = Stage::new(plan, world.clone(), shelf);
     stage.hear(Input::Tick);
     for next in moves {
         stage.make(*next);
@@ -163,6 +50,9 @@ pub fn play<P: Plan>(plan: P, world: &World, moves: &[Move]) -> Outcome<P::Event
 struct Stage<P: Plan> {
     plan: P,
     world: World,
+    shelf: Shelf,
+    /// Facts that came of performing wishes.
+    answers: VecDeque<Input>,
     now: Duration,
     dice: Dice,
     carriers: Vec<Carrier>,
@@ -171,6 +61,8 @@ struct Stage<P: Plan> {
     wanted: bool,
     known_len: Option<u64>,
     writes: u64,
+    /// Requests, retries among them, since the last byte.
+    barren: u32,
     failure: Option<StreamError>,
     refused: Option<StreamError>,
     out: Outcome<P::Event>,
@@ -187,7 +79,13 @@ struct Carrier {
     ready_at: Duration,
     headed: bool,
     request: usize,
+    /// The first byte asked for.
+    asked: u64,
+    /// Bytes before this one are compared with stored ones.
+    compared: u64,
     attempts: u32,
+    /// The count at which the plan wants to hear of it.
+    until: u32,
 }
 
 enum Fate {
@@ -197,11 +95,13 @@ enum Fate {
 }
 
 impl<P: Plan> Stage<P> {
-    fn new(plan: P, world: World) -> Self {
+    fn new(plan: P, world: World, shelf: Shelf) -> Self {
         Self {
             plan,
             dice: Dice(world.seed.max(1)),
             world,
+            shelf,
+            answers: VecDeque::new(),
             now: Duration::ZERO,
             carriers: Vec::new(),
             position: 0,
@@ -209,22 +109,10 @@ impl<P: Plan> Stage<P> {
             wanted: false,
             known_len: None,
             writes: 0,
+            barren: 0,
             failure: None,
             refused: None,
-            out: Outcome {
-                requests: Vec::new(),
-                asked_again: 0,
-                carried_again: 0,
-                coverage: Coverage::default(),
-                farthest_ahead: 0,
-                waited: Duration::ZERO,
-                most_transfers: 0,
-                open_transfers: 0,
-                events: Vec::new(),
-                refusals: Vec::new(),
-                ended_at: Duration::ZERO,
-                completed: false,
-            },
+            out: Outcome::default(),
         }
     }
 
@@ -240,6 +128,7 @@ impl<P: Plan> Stage<P> {
             Move::Jump(to) => self.position = to,
             Move::Retry => {
                 self.failure = None;
+                self.barren = 0;
                 self.hear(Input::Seek { to: Duration::ZERO });
             }
             Move::Pause(time) => {
@@ -319,6 +208,9 @@ impl<P: Plan> Stage<P> {
 
     fn step(&mut self) {
         self.now += STEP;
+        if self.shelf.pass(self.now, &mut self.out.coverage) {
+            self.tell_stored();
+        }
         if self.plan.deadline().is_some_and(|at| at <= self.now) {
             self.hear(Input::Tick);
         }
@@ -367,13 +259,19 @@ impl<P: Plan> Stage<P> {
             .fails_from_request
             .is_some_and(|from| request >= from)
         {
-            return self.give_up(index);
+            self.carriers.remove(index);
+            return self.fail(id, StreamError::Net(Arc::new(refused())));
         }
         let changed = origin
             .changes_at_request
             .is_some_and(|from| request >= from);
         let len = origin.len + u64::from(changed);
         let url = some_url();
+        // What has no length, as a live stream, has no versions either.
+        let tag = origin
+            .etag
+            .filter(|_| origin.announces_length)
+            .map(|tag| if changed { "\"changed\"" } else { tag });
         let mut head = ResponseHead::whole(&url, len);
         if origin.ranges && asked.start < len {
             let end = asked.end.min(len);
@@ -389,6 +287,8 @@ impl<P: Plan> Stage<P> {
         }
         carrier.at = head.start;
         carrier.range = head.start..head.end.unwrap_or(len);
+        head.validators.etag = tag.and_then(Etag::parse);
+        head.no_store = origin.no_store;
         if !origin.announces_length {
             head.total = None;
             head.end = head.end.filter(|_| origin.ranges);
@@ -421,18 +321,25 @@ impl<P: Plan> Stage<P> {
     fn break_connection(&mut self, index: usize) {
         let carrier = &mut self.carriers[index];
         carrier.attempts += 1;
-        if carrier.attempts > 6 {
+        if carrier.attempts > 6 || carrier.attempts >= carrier.until {
             return self.give_up(index);
         }
         let delay = Duration::from_millis(250 << carrier.attempts.min(5));
         carrier.ready_at = self.now + delay + self.world.link.latency;
         let (fetch, attempt) = (carrier.id, carrier.attempts);
+        self.ask();
         self.hear(Input::Retrying {
             fetch,
             attempt,
             delay,
             error: Arc::new(broken()),
         });
+    }
+
+    /// One more request goes out.
+    fn ask(&mut self) {
+        self.barren += 1;
+        self.out.most_barren = self.out.most_barren.max(self.barren);
     }
 
     fn give_up(&mut self, index: usize) {
@@ -448,8 +355,20 @@ impl<P: Plan> Stage<P> {
         let carrier = &mut self.carriers[index];
         let stored = carrier.at..carrier.at + bytes;
         carrier.at = stored.end;
-        carrier.attempts = 0;
+        if carrier.at > carrier.asked {
+            carrier.attempts = 0;
+        }
         let (id, over) = (carrier.id, carrier.at >= carrier.range.end);
+        let rewritten = self.world.origin.rewritten_at_request;
+        let compared = self.carriers[index].compared;
+        if rewritten.is_some_and(|from| self.carriers[index].request >= from) {
+            if stored.start < compared {
+                self.carriers.remove(index);
+                let (name, what) = ("simulated".into(), "its bytes".into());
+                return self.fail(id, StreamError::ContentChanged { name, what });
+            }
+            self.out.mixed += bytes;
+        }
         if bytes > 0 {
             let write = self.writes;
             self.writes += 1;
@@ -464,8 +383,17 @@ impl<P: Plan> Stage<P> {
             }
             let before = self.out.coverage.total();
             self.out.coverage.insert(stored.clone());
-            self.out.carried_again += bytes - (self.out.coverage.total() - before);
+            let new = self.out.coverage.total() - before;
+            let again = compared.saturating_sub(stored.start).min(bytes);
+            self.out.carried_again += bytes - new - again.min(bytes - new);
+            if new > 0 {
+                self.barren = 0;
+            }
+            let dropped = self.shelf.make_room(&stored, &mut self.out.coverage);
             self.hear(Input::Progress { fetch: id, stored });
+            if dropped {
+                self.tell_stored();
+            }
         }
         let running = self.carriers.iter().position(|one| one.id == id);
         if let (true, Some(index)) = (over, running) {
@@ -475,14 +403,41 @@ impl<P: Plan> Stage<P> {
     }
 
     fn hear(&mut self, input: Input) {
-        self.plan.handle(self.now, input);
-        while let Some(wish) = self.plan.poll() {
-            self.perform(wish);
+        self.answers.push_back(input);
+        while let Some(input) = self.answers.pop_front() {
+            self.plan.handle(self.now, input);
+            while let Some(wish) = self.plan.poll() {
+                self.perform(wish);
+            }
+        }
+    }
+
+    fn tell_stored(&mut self) {
+        self.hear(self.stored());
+    }
+
+    fn stored(&self) -> Input {
+        Input::Stored {
+            resource: ResourceId(0),
+            stored: self.shelf.stored(&self.out.coverage),
         }
     }
 
     fn perform(&mut self, wish: Wish<P::Event>) {
         match wish {
+            Wish::Open { .. } => {
+                self.out.coverage = self.shelf.coverage.clone();
+                self.answers.push_back(self.stored());
+            }
+            Wish::Identify { facts, keep, .. } => {
+                let told = (facts.clone(), keep);
+                self.out.identified.push(told);
+                if !self.shelf.identify(facts, keep, &self.out.coverage) {
+                    self.answers.push_back(self.stored());
+                }
+            }
+            Wish::Validated { .. } => self.out.validated += 1,
+            Wish::Discard { when, .. } => self.out.discarded.push(when),
             Wish::Fetch(fetch) => self.open(fetch),
             Wish::Credit { fetch, until } => {
                 let known = self.carriers.iter_mut().find(|one| one.id == fetch);
@@ -493,8 +448,14 @@ impl<P: Plan> Stage<P> {
                 self.carriers.retain(|one| one.id != fetch);
                 assert!(self.carriers.len() < before, "{fetch:?} was over already");
             }
-            Wish::Publish(facts) => self.known_len = facts.len,
-            Wish::Length { len, .. } => self.known_len = Some(len),
+            Wish::Publish(facts) => {
+                self.known_len = facts.len;
+                self.out.published_at = Some(self.now);
+            }
+            Wish::Length { len, .. } => {
+                self.known_len = Some(len);
+                self.shelf.end = Some(len);
+            }
             Wish::Complete { len, .. } => {
                 assert!(
                     self.out.coverage.is_complete(len),
@@ -503,7 +464,7 @@ impl<P: Plan> Stage<P> {
                 self.out.completed = true;
             }
             Wish::Refuse { error, .. } => self.refused = Some(error),
-            Wish::End => {}
+            Wish::End => self.out.told_end_at = Some(self.now),
             Wish::Event(event) => self.out.events.push(event),
             Wish::Fail(error) => {
                 self.carriers.clear();
@@ -512,19 +473,34 @@ impl<P: Plan> Stage<P> {
         }
     }
 
-    fn open(&mut self, fetch: Fetch) {
+    fn open(&mut self, mut fetch: Fetch) {
         assert!(
             fetch.range.start < fetch.range.end,
             "nothing is asked for: {fetch:?}"
         );
+        let compared = fetch.range.start + fetch.overlap;
+        let overlap = fetch.range.start..compared;
+        assert!(
+            self.out.coverage.contains(overlap),
+            "what is not stored cannot be compared: {fetch:?}"
+        );
+        if compared < fetch.range.end && self.others_bring(compared, &mut fetch.range) {
+            self.out.taken += 1;
+            self.shelf.tell();
+            self.answers.push_back(Input::Taken { fetch: fetch.id });
+            let stored = self.stored();
+            return self.answers.push_back(stored);
+        }
+        self.out.compared += fetch.overlap;
+        self.out.in_background += usize::from(fetch.priority == Priority::Background);
         if fetch.range.end != u64::MAX {
             let mut free = 0;
-            let mut from = fetch.range.start;
+            let mut from = compared;
             while let Some(gap) = self.out.coverage.next_gap(from, fetch.range.end) {
                 free += gap.end - gap.start;
                 from = gap.end;
             }
-            self.out.asked_again += fetch.range.end - fetch.range.start - free;
+            self.out.asked_again += fetch.range.end - compared - free;
         }
         self.carriers.push(Carrier {
             id: fetch.id,
@@ -535,10 +511,32 @@ impl<P: Plan> Stage<P> {
             ready_at: self.now + self.world.link.latency,
             headed: false,
             request: self.out.requests.len(),
-            attempts: 0,
+            asked: fetch.range.start,
+            compared,
+            attempts: fetch.attempts.spent,
+            until: fetch.attempts.until,
         });
+        self.ask();
         self.out.requests.push(fetch.range);
         self.out.most_transfers = self.out.most_transfers.max(self.carriers.len());
+    }
+}
+
+impl<P: Plan> Stage<P> {
+    /// Whether others bring `first`; if not, `range` is cut where they do.
+    fn others_bring(&self, first: u64, range: &mut Range<u64>) -> bool {
+        let others = self.shelf.claimed();
+        if let Some(free) = others.next_gap(first, range.end)
+            && free.start == first
+        {
+            range.end = if free.end < range.end {
+                free.end
+            } else {
+                range.end
+            };
+            return false;
+        }
+        true
     }
 }
 
@@ -557,6 +555,14 @@ fn broken() -> NetError {
     NetError::Broken {
         url: RedactedUrl::new(&some_url()),
         source: "the simulated link was lost".into(),
+    }
+}
+
+fn refused() -> NetError {
+    NetError::Http {
+        url: RedactedUrl::new(&some_url()),
+        status: 404,
+        retry_after: None,
     }
 }
 

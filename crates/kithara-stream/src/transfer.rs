@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use kithara_assets::AssetStore;
 use kithara_net::{Body, Net, NetError, NetEvent, Observer, RangeSpec, Request, ResponseHead};
 use tokio::sync::{mpsc, watch};
 
-use crate::{Fetch, FetchId, Input, ResourceId};
+use crate::overlap::Overlap;
+use crate::traffic::{Counted, busy, quiet};
+use crate::{Fetch, FetchId, Input, Priority, ResourceId};
 
 /// What a transfer came back with.
 pub(crate) enum Step {
@@ -18,6 +21,8 @@ pub(crate) enum Step {
     Chunk(Bytes),
     End,
     Failed(NetError),
+    /// The origin has other bytes than those that are stored.
+    Differs,
 }
 
 type Pending = Pin<Box<dyn Future<Output = (Progress, Step)> + Send>>;
@@ -33,6 +38,12 @@ struct Progress {
     end: u64,
     /// What came with a chunk but goes beyond the credit.
     beyond: Bytes,
+    overlap: Overlap,
+    priority: Priority,
+    /// To be asked first whether it has everything on disk: what nobody waits for is not to fill the memory.
+    settling: Option<AssetStore>,
+    /// While it moves in the foreground.
+    moving: Option<Counted>,
 }
 
 enum Stage {
@@ -48,6 +59,10 @@ pub(crate) struct Transfer {
     pub(crate) name: String,
     /// The offset at which the next chunk belongs.
     pub(crate) offset: u64,
+    /// Where its body ends, as far as known.
+    end: u64,
+    /// What others leave to it.
+    pub(crate) claimed: Range<u64>,
     credit: watch::Sender<u64>,
     pending: Option<Pending>,
 }
@@ -55,27 +70,42 @@ pub(crate) struct Transfer {
 impl Transfer {
     pub(crate) fn start(
         fetch: &Fetch,
+        request: Request,
         net: Arc<dyn Net>,
-        retries: mpsc::UnboundedSender<Input>,
+        overlap: Overlap,
+        store: Option<&AssetStore>,
     ) -> Self {
         let (credit, granted) = watch::channel(fetch.credit);
         let name = kithara_net::RedactedUrl::new(&fetch.url).to_string();
         let progress = Progress {
             net,
-            stage: Stage::Asking(Some(Box::new(request(fetch, retries)))),
+            stage: Stage::Asking(Some(Box::new(request))),
             credit: granted,
             offset: fetch.range.start,
             end: fetch.range.end,
             beyond: Bytes::new(),
+            overlap,
+            priority: fetch.priority,
+            settling: store
+                .filter(|_| fetch.priority == Priority::Background)
+                .cloned(),
+            moving: None,
         };
         Self {
             id: fetch.id,
             resource: fetch.resource,
             name,
             offset: fetch.range.start,
+            end: fetch.range.end,
+            claimed: fetch.range.start..fetch.range.start,
             credit,
             pending: Some(Box::pin(progress.step())),
         }
+    }
+
+    /// The bytes it brings before it pauses or ends.
+    pub(crate) fn coming(&self) -> Range<u64> {
+        self.offset..self.end.min(*self.credit.borrow())
     }
 
     /// Lets the transfer read up to `until` before it pauses.
@@ -93,8 +123,9 @@ impl Transfer {
                 progress.offset = head.start;
                 progress.end = head.end.unwrap_or(u64::MAX);
                 self.offset = head.start;
+                self.end = progress.end;
             }
-            let over = matches!(step, Step::End | Step::Failed(_));
+            let over = matches!(step, Step::End | Step::Failed(_) | Step::Differs);
             self.pending = if over {
                 None
             } else {
@@ -114,47 +145,92 @@ impl Transfer {
 
 impl Progress {
     async fn step(mut self) -> (Self, Step) {
-        let step = match &mut self.stage {
-            Stage::Asking(request) => {
-                let request = request.take().expect("a request is asked once");
-                match self.net.fetch(*request).await {
-                    Ok(response) => {
-                        self.stage = Stage::Reading(response.body);
-                        Step::Head(response.head)
-                    }
-                    Err(error) => Step::Failed(error),
-                }
-            }
-            Stage::Reading(body) => {
-                // Nothing is asked of the connection, and no stall clock runs, while bytes are not wanted.
-                let offset = self.offset;
-                // Once every byte is here only the end is to come, and that needs no credit.
-                if offset < self.end {
-                    // The driver holds the granting end for as long as it polls this.
-                    let _ = self.credit.wait_for(|until| *until > offset).await;
-                }
-                let next = match self.beyond.is_empty() {
-                    true => body.chunk().await,
-                    false => Ok(Some(std::mem::take(&mut self.beyond))),
-                };
-                match next {
-                    Ok(Some(mut chunk)) => {
-                        let room = self.credit.borrow().saturating_sub(offset).max(1);
-                        let room = usize::try_from(room).unwrap_or(usize::MAX);
-                        self.beyond = chunk.split_off(room.min(chunk.len()));
-                        self.offset += chunk.len() as u64;
-                        Step::Chunk(chunk)
-                    }
-                    Ok(None) => Step::End,
-                    Err(error) => Step::Failed(error),
-                }
-            }
+        let step = match &self.stage {
+            Stage::Asking(_) => self.ask().await,
+            Stage::Reading(_) => self.read().await,
         };
         (self, step)
     }
+
+    async fn ask(&mut self) -> Step {
+        self.overlap.look().await;
+        if let Some(store) = self.settling.take() {
+            // A runtime that is shutting down asks nothing any more.
+            let _ = tokio::task::spawn_blocking(move || store.settle()).await;
+        }
+        self.go().await;
+        let Stage::Asking(request) = &mut self.stage else {
+            unreachable!("a request is asked once")
+        };
+        let request = request.take().expect("a request is asked once");
+        match self.net.fetch(*request).await {
+            Ok(response) => {
+                self.stage = Stage::Reading(response.body);
+                Step::Head(response.head)
+            }
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    async fn read(&mut self) -> Step {
+        // Nothing is asked of the connection, and no stall clock runs, while bytes are not wanted.
+        let offset = self.offset;
+        // Once every byte is here only the end is to come, and that needs no credit.
+        if offset < self.end && *self.credit.borrow() <= offset {
+            self.moving = None;
+            // The driver holds the granting end for as long as it polls this.
+            let _ = self.credit.wait_for(|until| *until > offset).await;
+        }
+        let next = match self.beyond.is_empty() {
+            true => self.next_chunk().await,
+            false => Ok(Some(std::mem::take(&mut self.beyond))),
+        };
+        match next {
+            Ok(Some(mut chunk)) => {
+                let room = self.credit.borrow().saturating_sub(offset).max(1);
+                let room = usize::try_from(room).unwrap_or(usize::MAX);
+                self.beyond = chunk.split_off(room.min(chunk.len()));
+                if !self.overlap.agrees(offset, &chunk) {
+                    return Step::Differs;
+                }
+                self.offset += chunk.len() as u64;
+                Step::Chunk(chunk)
+            }
+            Ok(None) => Step::End,
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    /// Waits until it may move.
+    async fn go(&mut self) {
+        match self.priority {
+            Priority::Foreground => {
+                self.moving.get_or_insert_with(Counted::moving);
+            }
+            Priority::Background => quiet().await,
+        }
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, NetError> {
+        loop {
+            self.go().await;
+            let Stage::Reading(body) = &mut self.stage else {
+                return Ok(None);
+            };
+            if self.priority == Priority::Foreground {
+                return body.chunk().await;
+            }
+            tokio::select! {
+                biased;
+                () = busy() => {}
+                next = body.chunk() => return next,
+            }
+        }
+    }
 }
 
-fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> Request {
+/// The request of a transfer, which tells `retries` of the retries below it.
+pub(crate) fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> Request {
     let end = (fetch.range.end != u64::MAX).then_some(fetch.range.end);
     let id = fetch.id;
     Request::get(fetch.url.clone())
@@ -163,6 +239,7 @@ fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> Request {
             end,
         })
         .with_if_range(fetch.if_range.clone())
+        .with_attempts(fetch.attempts)
         .with_observer(Observer::new(move |event| {
             if let NetEvent::Retrying {
                 attempt,
@@ -180,4 +257,88 @@ fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> Request {
                 });
             }
         }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use async_trait::async_trait;
+    use kithara_net::{Attempts, Response, Url};
+
+    use super::*;
+
+    /// Answers with one chunk.
+    struct OneChunk(&'static [u8]);
+
+    #[async_trait]
+    impl Net for OneChunk {
+        async fn fetch(&self, request: Request) -> Result<Response, NetError> {
+            let head = ResponseHead::whole(&request.url, self.0.len() as u64);
+            let body = Body::from_bytes(self.0);
+            Ok(Response { head, body })
+        }
+    }
+
+    fn transfer(bytes: &'static [u8], credit: u64) -> Transfer {
+        let fetch = Fetch {
+            id: FetchId(0),
+            resource: ResourceId(0),
+            url: Url::parse("http://h.test/a").expect("a literal URL"),
+            range: 0..u64::MAX,
+            credit,
+            overlap: 0,
+            if_range: None,
+            attempts: Attempts::default(),
+            priority: Priority::Foreground,
+        };
+        let (retries, _) = mpsc::unbounded_channel();
+        let request = request(&fetch, retries);
+        Transfer::start(
+            &fetch,
+            request,
+            Arc::new(OneChunk(bytes)),
+            Overlap::none(),
+            None,
+        )
+    }
+
+    /// The bytes of the steps that can be taken now, and whether the end was among them.
+    fn chunks(transfer: &mut Transfer) -> (Vec<Bytes>, bool) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut chunks = Vec::new();
+        loop {
+            match transfer.poll_step(&mut cx) {
+                Poll::Ready(Step::Head(_)) => {}
+                Poll::Ready(Step::Chunk(chunk)) => chunks.push(chunk),
+                Poll::Ready(Step::End) => return (chunks, true),
+                Poll::Ready(Step::Failed(error)) => panic!("{error}"),
+                Poll::Ready(Step::Differs) => panic!("there is nothing to differ from"),
+                Poll::Pending => return (chunks, false),
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_split_at_the_credit_and_goes_on_where_it_was_split() {
+        let mut transfer = transfer(b"0123456789abcdef", 10);
+        assert_eq!(chunks(&mut transfer), (vec!["0123456789".into()], false));
+        // Less credit, or as much as before, brings nothing.
+        transfer.grant(4);
+        assert_eq!(chunks(&mut transfer), (vec![], false));
+        transfer.grant(10);
+        assert_eq!(chunks(&mut transfer), (vec![], false));
+        transfer.grant(11);
+        assert_eq!(chunks(&mut transfer), (vec!["a".into()], false));
+        transfer.grant(16);
+        assert_eq!(chunks(&mut transfer), (vec!["bcdef".into()], true));
+    }
+
+    #[test]
+    fn nothing_is_read_without_credit_and_the_end_needs_none() {
+        let mut whole = transfer(b"0123", 0);
+        assert_eq!(chunks(&mut whole), (vec![], false));
+        whole.grant(4);
+        assert_eq!(chunks(&mut whole), (vec!["0123".into()], true));
+    }
 }

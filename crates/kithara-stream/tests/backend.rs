@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kithara_net::{Body, Bytes, Net, NetError, RedactedUrl, Request, Response, ResponseHead};
 use kithara_stream::{
-    Backend, EventSink, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, RunCause, RunFacts,
-    SeekRoute, Source, StreamError, Wish,
+    Backend, BackendConfig, Fetch, FetchId, Input, MediaInfo, Plan, Priority, ResourceId, RunCause,
+    RunFacts, SeekRoute, Source, StreamError, Wish,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +72,10 @@ impl Hundreds {
             url: "http://fake.test/a".parse().expect("a URL"),
             range: start..start + 100,
             credit: start + 100,
+            overlap: 0,
             if_range: None,
+            attempts: kithara_net::Attempts::default(),
+            priority: Priority::Foreground,
         }));
     }
 
@@ -141,8 +144,11 @@ fn start(plan: Hundreds) -> World {
     let net = Arc::new(FakeNet::default());
     let cancel = CancellationToken::new();
     let serving: Arc<dyn Net> = Arc::<FakeNet>::clone(&net);
-    let backend =
-        Backend::start(plan, serving, EventSink::default(), &cancel).expect("the I/O thread runs");
+    let backend = Backend::start(
+        plan,
+        BackendConfig::new(serving).with_cancel(cancel.clone()),
+    )
+    .expect("the I/O thread runs");
     World {
         net,
         cancel,

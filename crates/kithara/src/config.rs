@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use kithara_assets::AssetStore;
 use kithara_bufpool::PcmPool;
 use kithara_net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
 use kithara_stream::{EventSink, Events};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::shared_client;
+use crate::store::Store;
 use crate::{Error, ResourceEvent, ResourceSrc};
 
 /// Events kept for a subscriber that does not keep up.
@@ -32,6 +34,7 @@ pub struct ResourceConfig {
     pub(crate) preload: usize,
     pub(crate) look_ahead_bytes: Option<u64>,
     pub(crate) client: Client,
+    pub(crate) store: Store,
     pub(crate) sink: EventSink<ResourceEvent>,
     pub(crate) events: Events<ResourceEvent>,
 }
@@ -91,6 +94,7 @@ impl ResourceConfig {
             preload: 1,
             look_ahead_bytes: None,
             client: Client::Shared,
+            store: Store::Shared,
             sink,
             events,
         }
@@ -150,6 +154,24 @@ impl ResourceConfig {
     #[must_use]
     pub fn with_client(mut self, client: Arc<dyn Net>) -> Self {
         self.client = Client::Given(client);
+        self
+    }
+
+    /// The cache that keeps what is fetched and is asked before anything is. Default: one that all resources of the
+    /// process share, in the user's cache folder, of at most 1 GiB. Files on this machine are never copied into it.
+    ///
+    /// Two users with different rights to one URL need stores with different
+    /// [namespaces](kithara_assets::StoreOptions::namespace).
+    #[must_use]
+    pub fn with_store(mut self, store: AssetStore) -> Self {
+        self.store = Store::Given(store);
+        self
+    }
+
+    /// Keeps nothing for the next time: what is fetched lies in a temporary file without a name until the resource ends.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.store = Store::None;
         self
     }
 

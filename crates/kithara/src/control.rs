@@ -12,7 +12,8 @@ use crate::{Error, ResourceEvent};
 /// Controls a [`Resource`](crate::Resource) from anywhere: clone it, send it, share it.
 ///
 /// Every method returns at once and never blocks. All but [`duration`](Self::duration) and [`close`](Self::close) may be
-/// called on the audio thread: they make at most one wake call.
+/// called on the audio thread: they make at most one wake call, and `resume` one more if a read is blocked on another
+/// thread.
 #[derive(Clone, Debug)]
 pub struct Control {
     audio: AudioControl,
@@ -25,7 +26,8 @@ pub struct Control {
 pub struct Stats {
     /// Requests for ranges of the title and their retries; redirects are not counted apart.
     pub requests: u64,
-    /// Distinct bytes of the title fetched; reported in steps of 64 KiB and at the end of each request.
+    /// Distinct bytes of the title that have come since it was opened; reported in steps of 64 KiB and at the end of each
+    /// request.
     pub bytes_fetched: u64,
     /// Frames read.
     pub frames_read: u64,
@@ -37,6 +39,8 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     requests: AtomicU64,
+    /// What the cache had at open.
+    found: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -49,8 +53,11 @@ impl Traffic {
                 FileEvent::Requested { .. } | FileEvent::Retrying { .. } => {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                 }
+                FileEvent::Found { stored, .. } => self.found.store(*stored, Ordering::Relaxed),
                 FileEvent::DownloadProgress { stored, .. } => {
-                    self.bytes.store(*stored, Ordering::Relaxed);
+                    let found = self.found.load(Ordering::Relaxed);
+                    let come = stored.saturating_sub(found);
+                    self.bytes.store(come, Ordering::Relaxed);
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use kithara_assets::Reason;
 use kithara_audio::AudioError;
 use kithara_decode::DecodeError;
 use kithara_net::{NetError, TimeoutPhase};
@@ -42,7 +43,7 @@ pub enum ErrorKind {
     Truncated,
     /// It is not audio at all, or not the bytes that were asked for.
     WrongContent,
-    /// Something in the input exceeds a limit.
+    /// Something in the input exceeds a limit, or the memory that could be had.
     TooLarge,
     /// A rule of the library forbids it: a scheme, an address, a redirect.
     Policy,
@@ -56,6 +57,8 @@ pub enum ErrorKind {
     Storage,
     /// The disk is full.
     StorageFull,
+    /// Another process is filling the cache with this title.
+    CacheBusy,
     /// The caller's cancellation token was cancelled.
     Cancelled,
     /// The resource was closed.
@@ -196,6 +199,12 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         StreamError::ContentChanged { .. } => ErrorKind::ContentChanged,
         StreamError::Truncated { .. } => ErrorKind::Truncated,
         StreamError::WrongContent { .. } => ErrorKind::WrongContent,
+        StreamError::Missing { source, .. } => of_net(source),
+        StreamError::NotKept { reason, .. } => match reason {
+            Some(Reason::SharedByProcess) => ErrorKind::CacheBusy,
+            Some(Reason::Full) => ErrorKind::StorageFull,
+            _ => ErrorKind::Storage,
+        },
         StreamError::Storage(storage) => match &**storage {
             StorageError::Full { .. } => ErrorKind::StorageFull,
             _ => ErrorKind::Storage,
@@ -213,7 +222,7 @@ fn of_decode(error: &DecodeError) -> ErrorKind {
         DecodeError::Corrupt { .. } => ErrorKind::Corrupt,
         DecodeError::Truncated { .. } => ErrorKind::Truncated,
         DecodeError::WrongContent { .. } | DecodeError::Empty { .. } => ErrorKind::WrongContent,
-        DecodeError::TooLarge { .. } => ErrorKind::TooLarge,
+        DecodeError::TooLarge { .. } | DecodeError::OutOfMemory { .. } => ErrorKind::TooLarge,
         _ => ErrorKind::Worker,
     }
 }

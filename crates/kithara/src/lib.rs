@@ -45,10 +45,14 @@ mod config;
 mod control;
 mod error;
 mod event;
+#[cfg(feature = "file")]
+mod prefetch;
 mod resource;
 #[cfg(feature = "rodio")]
 mod rodio_source;
 mod source;
+mod store;
+mod title;
 
 pub mod prelude;
 
@@ -56,6 +60,7 @@ pub use config::ResourceConfig;
 pub use control::{Control, Stats};
 pub use error::{Error, ErrorKind};
 pub use event::ResourceEvent;
+pub use kithara_assets::{AssetStore, AssetStoreBuilder, StoreOptions};
 pub use kithara_audio::{PcmReader, ReadOutcome, ReadState, SeekId};
 pub use kithara_decode::{MediaDuration, PcmChunk, PcmSpec, SeekMode, TrackMetadata};
 pub use kithara_stream::{AudioCodec, ContainerFormat, Events, MediaInfo, RecvError, TryRecvError};

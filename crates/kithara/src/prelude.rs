@@ -1,6 +1,7 @@
 //! What most programs need: `use kithara::prelude::*`.
 
 pub use crate::{
-    Control, Error, ErrorKind, Events, MediaDuration, PcmChunk, PcmReader, PcmSpec, ReadOutcome,
-    ReadState, Resource, ResourceConfig, ResourceEvent, ResourceSrc, SeekId, SeekMode,
+    AssetStore, AssetStoreBuilder, Control, Error, ErrorKind, Events, MediaDuration, PcmChunk,
+    PcmReader, PcmSpec, ReadOutcome, ReadState, Resource, ResourceConfig, ResourceEvent,
+    ResourceSrc, SeekId, SeekMode, StoreOptions,
 };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use kithara_audio::{Audio, AudioConfig, AudioError, Opening, PcmReader, ReadOutcome, SeekId};
+use kithara_audio::{Audio, AudioError, PcmReader, ReadOutcome, SeekId};
 use kithara_decode::{MediaDuration, PcmChunk, PcmSpec, SeekMode, TrackMetadata};
-use kithara_stream::{EventSink, Events, MediaInfo};
+use kithara_stream::{Events, MediaInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::control::Traffic;
+use crate::title::Title;
 use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
 
 /// An open title that yields PCM.
@@ -52,8 +53,11 @@ impl fmt::Debug for Resource {
     }
 }
 
-/// A title on its way to being open.
-struct Start {
+/// How often an open begins anew because the title changed at its origin before anything of it was heard.
+const RESTARTS: u32 = 2;
+
+/// What stays with a title on its way to being open.
+pub(crate) struct Start {
     traffic: Arc<Traffic>,
     events: Events<ResourceEvent>,
     cancel: CancellationToken,
@@ -68,11 +72,22 @@ impl Resource {
     /// # Errors
     /// Whatever keeps the first block from being decoded; [`Error::kind`] tells.
     pub async fn new(config: ResourceConfig) -> Result<Self, Error> {
-        let (opening, start) = start(config)?;
-        let cancelled = Box::pin(start.cancel.clone().cancelled_owned());
-        let audio = match select(opening, cancelled).await {
-            Either::Left((opened, _)) => opened.map_err(|error| told(error, &start.cancel)),
-            Either::Right(_) => Err(Error::cancelled()),
+        let (title, start) = start(config)?;
+        let mut restarts = 0;
+        let audio = loop {
+            let opening = start.span.in_scope(|| title.open());
+            let cancelled = Box::pin(start.cancel.clone().cancelled_owned());
+            let opened = match select(opening, cancelled).await {
+                Either::Left((opened, _)) => opened.map_err(|error| told(error, &start.cancel)),
+                Either::Right(_) => Err(Error::cancelled()),
+            };
+            match opened {
+                // Nothing has been heard yet, and what was stored of the old content is gone: begin with the new one.
+                Err(error) if error.kind() == ErrorKind::ContentChanged && restarts < RESTARTS => {
+                    restarts += 1;
+                }
+                opened => break opened,
+            }
         };
         let audio = audio.inspect_err(|error| {
             start
@@ -239,7 +254,7 @@ impl PcmReader for Resource {
     }
 }
 
-fn start(config: ResourceConfig) -> Result<(Opening, Start), Error> {
+pub(crate) fn start(config: ResourceConfig) -> Result<(Title, Start), Error> {
     let name = config
         .name
         .clone()
@@ -256,14 +271,8 @@ fn start(config: ResourceConfig) -> Result<(Opening, Start), Error> {
         .sink
         .clone()
         .inspect(move |event| counted.count(event));
-    let mut audio = AudioConfig::new()
-        .with_preload(config.preload)
-        .with_events(sink.map(ResourceEvent::from));
-    if let Some(pool) = &config.pcm_pool {
-        audio = audio.with_pool(pool.clone());
-    }
     let events = config.events.clone();
-    let opening = span.in_scope(|| open(config, cancel.clone(), &sink, audio))?;
+    let title = Title::new(config, cancel.clone(), sink)?;
     let start = Start {
         traffic,
         events,
@@ -271,63 +280,7 @@ fn start(config: ResourceConfig) -> Result<(Opening, Start), Error> {
         watched,
         span,
     };
-    Ok((opening, start))
-}
-
-#[cfg(feature = "file")]
-fn open(
-    config: ResourceConfig,
-    cancel: CancellationToken,
-    sink: &EventSink<ResourceEvent>,
-    audio: AudioConfig,
-) -> Result<Opening, Error> {
-    use kithara_file::{File, FileConfig, FilePolicy, FileSrc};
-    use kithara_stream::StreamType;
-
-    use crate::{ResourceSrc, SourceType};
-
-    if SourceType::detect(&config.src) == SourceType::HlsStream {
-        return Err(no_hls(&config));
-    }
-    let src = match config.src {
-        ResourceSrc::Url(url) => FileSrc::Remote(url, config.client.net()?),
-        ResourceSrc::Path(path) => FileSrc::Local(path),
-    };
-    let mut policy = FilePolicy::default();
-    if let Some(bytes) = config.look_ahead_bytes {
-        policy.look_ahead_bytes = bytes;
-    }
-    let mut file = FileConfig::new(src)
-        .with_policy(policy)
-        .with_events(sink.map(ResourceEvent::from))
-        .with_cancel(cancel);
-    if let Some(hint) = config.hint {
-        file = file.with_hint(hint);
-    }
-    Ok(Audio::open(move || Ok(Box::new(File::open(file)?)), audio))
-}
-
-#[cfg(not(feature = "file"))]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "called like its twin with a protocol"
-)]
-fn open(
-    config: ResourceConfig,
-    _cancel: CancellationToken,
-    _sink: &EventSink<ResourceEvent>,
-    _audio: AudioConfig,
-) -> Result<Opening, Error> {
-    Err(no_hls(&config))
-}
-
-fn no_hls(config: &ResourceConfig) -> Error {
-    let what = if cfg!(feature = "file") {
-        "HLS playlists are not supported yet"
-    } else {
-        "this build has no protocol that opens it; enable the feature `file`"
-    };
-    Error::unsupported(format!("{}: {what}", config.src))
+    Ok((title, start))
 }
 
 /// A close that the caller's token caused is a cancellation.

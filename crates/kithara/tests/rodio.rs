@@ -115,7 +115,9 @@ fn what_is_missing_is_silence_and_never_the_end() {
     let (server, gate) = (FaultServer::start(), Gate::new());
     let script = Script::file(bytes.clone()).hold_at(300_000, &gate);
     server.serve("/a.wav", script);
-    let config = ResourceConfig::new(server.url("/a.wav")).unwrap();
+    let config = ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .without_store();
     let mut source = Resource::blocking(config).unwrap().into_source();
     let mut found = Vec::new();
     let mut silence = 0;
@@ -186,7 +188,9 @@ fn a_title_that_fails_ends_the_source_and_tells_why() {
             Script::of_status(404),
         ],
     );
-    let config = ResourceConfig::new(server.url("/a.wav")).unwrap();
+    let config = ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .without_store();
     let mut events = config.events();
     let resource = Resource::blocking(config).unwrap();
     let control = resource.control();

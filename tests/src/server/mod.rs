@@ -54,10 +54,22 @@ impl FaultServer {
     /// # Panics
     /// If loopback cannot be bound.
     pub fn with_send_buffer(bytes: u32) -> Self {
+        Self::listening((Ipv4Addr::LOCALHOST, 0).into(), bytes)
+    }
+
+    /// Starts a server at this address, for a name that moves there.
+    ///
+    /// # Panics
+    /// If the address is not of this machine, or in use.
+    pub fn start_at(addr: SocketAddr) -> Self {
+        Self::listening(addr, SEND_BUFFER)
+    }
+
+    fn listening(addr: SocketAddr, send_buffer: u32) -> Self {
         let routes = Routes::default();
         let log = Board::new(LogState::default());
         let (stop, stopped) = oneshot::channel();
-        let (bound, addr) = std::sync::mpsc::channel();
+        let (bound, bound_to) = std::sync::mpsc::channel();
         let (thread_routes, thread_log) = (routes.clone(), log.clone());
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -65,7 +77,7 @@ impl FaultServer {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let listener = listen(bytes);
+                let listener = listen(addr, send_buffer);
                 bound
                     .send(listener.local_addr().expect("a bound listener"))
                     .expect("the starter waits");
@@ -80,7 +92,7 @@ impl FaultServer {
             .name("fault-server".to_owned())
             .spawn(body)
             .expect("a thread");
-        let addr = addr.recv().expect("the server binds loopback");
+        let addr = bound_to.recv().expect("the server binds loopback");
         Self {
             addr,
             routes,
@@ -189,15 +201,13 @@ impl Drop for FaultServer {
     }
 }
 
-fn listen(send_buffer: u32) -> TcpListener {
+fn listen(addr: SocketAddr, send_buffer: u32) -> TcpListener {
     let socket = TcpSocket::new_v4().expect("a socket");
     // Accepted sockets inherit it.
     socket
         .set_send_buffer_size(send_buffer)
         .expect("a send buffer size");
-    socket
-        .bind((Ipv4Addr::LOCALHOST, 0).into())
-        .expect("a free port");
+    socket.bind(addr).expect("a free port");
     socket.listen(1024).expect("a listening socket")
 }
 

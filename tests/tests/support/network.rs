@@ -60,6 +60,7 @@ pub fn config(url: &str) -> ResourceConfig {
 pub fn config_with(url: &str, options: NetOptions) -> ResourceConfig {
     ResourceConfig::new(url)
         .expect("a URL")
+        .without_store()
         .with_client(client(options, quick()))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kithara_stream::{StreamError, Wish};
 
-use super::{FilePlan, IDLE, RESOURCE};
+use super::{FilePlan, RESOURCE};
 
 /// A byte this near is worth waiting for; a nearer one than the look-ahead always is.
 const WAIT_THROUGH: u64 = 1024 * 1024;
@@ -13,13 +13,14 @@ impl FilePlan {
     /// Keeps the one response going as far as the reader may want it, starts it again where it was closed, and refuses
     /// what it will not reach soon.
     pub(super) fn serve_in_order(&mut self, now: Duration) {
-        let look_ahead = self.policy.look_ahead();
+        let look_ahead = self.look_ahead();
         let stored = self.coverage.covered_from(0);
         let running = self.transfers.first().map(|transfer| transfer.coming.start);
         // A response that starts again brings what is stored first.
         let reached = running.map_or(stored, |at| at.max(stored));
         let near = reached.saturating_add(WAIT_THROUGH.max(look_ahead));
-        let can_bring = running.is_some() || self.starts_over();
+        let others = running.is_none() && self.others_bring(stored);
+        let can_bring = running.is_some() || others || self.starts_over();
         let mut credit = self.demand.position.saturating_add(look_ahead);
         if let Some(wanted) = self.demand.wanted.clone()
             && (wanted.start > near || !can_bring)
@@ -29,8 +30,9 @@ impl FilePlan {
         }
         if running.is_some() {
             self.grant(credit);
-        } else if can_bring && stored < credit.min(self.end()) {
-            self.start(now, 0..u64::MAX, credit);
+        } else if can_bring && !others && stored < credit.min(self.end()) {
+            // It comes from the front all the same, but what is stored is not asked for, and so is no progress.
+            self.start(now, stored..u64::MAX, credit);
         }
     }
 
@@ -68,7 +70,7 @@ impl FilePlan {
 
     /// Closes a response that is paused by credit once nobody has read for a while.
     pub(super) fn close_if_idle(&mut self, now: Duration) {
-        if self.paused && now >= self.last_demand + IDLE {
+        if self.paused && now >= self.last_demand + self.policy.idle {
             self.paused = false;
             self.abort(|_| true);
         }

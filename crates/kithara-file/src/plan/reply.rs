@@ -13,6 +13,9 @@ use crate::origin::Origin;
 
 impl FilePlan {
     pub(super) fn heard_head(&mut self, now: Duration, fetch: FetchId, head: &ResponseHead) {
+        if self.probe == Some(fetch) {
+            return self.heard_probe(head);
+        }
         let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) else {
             return;
         };
@@ -22,16 +25,18 @@ impl FilePlan {
         transfer.coming = head.start..head.end.unwrap_or(u64::MAX);
         self.pace.round_trip = Some(now.saturating_sub(transfer.since));
         let Some(origin) = &mut self.origin else {
-            self.publish(head);
+            self.open_as(head);
             return self.schedule(now);
         };
         if let Some(what) = origin.change(head) {
-            let name = self.info.name.clone();
-            return self.fail(StreamError::ContentChanged { name, what });
+            return self.changed(what);
         }
-        if origin.total.is_none() && head.total.is_some() {
-            origin.total = head.total;
+        let learned = origin.learn(head);
+        if learned {
             self.announce_length();
+        }
+        if learned || !self.heard {
+            self.identify(head);
         }
         if no_range {
             self.lose_ranges(fetch);
@@ -47,14 +52,25 @@ impl FilePlan {
         self.abort(|transfer| transfer.id != fetch);
     }
 
-    fn publish(&mut self, head: &ResponseHead) {
+    /// The server's first word on a file of which nothing is known.
+    fn open_as(&mut self, head: &ResponseHead) {
         let origin = Origin::new(head);
-        self.info.media_type.clone_from(&origin.media_type);
         self.event(FileEvent::Opened {
             len: origin.total,
             ranges: origin.ranges,
             media_type: origin.media_type.clone(),
         });
+        self.origin = Some(origin);
+        self.identify(head);
+        self.publish();
+    }
+
+    /// What is known is enough to read by.
+    pub(super) fn publish(&mut self) {
+        let Some(origin) = self.origin.as_ref().filter(|_| self.amount.is_none()) else {
+            return self.announce_length();
+        };
+        self.info.media_type.clone_from(&origin.media_type);
         let facts = RunFacts {
             resource: RESOURCE,
             start: Duration::ZERO,
@@ -64,7 +80,6 @@ impl FilePlan {
             // A finite file without ranges can be waited through or is told to be too far; an endless one is a stream.
             seekable: origin.ranges || origin.total.is_some(),
         };
-        self.origin = Some(origin);
         self.announce_length();
         self.wishes.push_back(Wish::Publish(facts));
         self.wishes.push_back(Wish::End);
@@ -80,9 +95,17 @@ impl FilePlan {
     }
 
     pub(super) fn heard_progress(&mut self, now: Duration, fetch: FetchId, stored: &Range<u64>) {
+        if self.probe == Some(fetch) {
+            return;
+        }
+        let before = self.coverage.total();
         self.coverage.insert(stored.clone());
+        if self.coverage.total() > before {
+            self.patience.restart();
+        }
         if let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) {
             transfer.coming.start = stored.end;
+            transfer.broken = false;
             transfer.brought += stored.end - stored.start;
         }
         self.report_progress(PROGRESS_STEP);
@@ -90,6 +113,9 @@ impl FilePlan {
     }
 
     pub(super) fn heard_done(&mut self, now: Duration, fetch: FetchId) {
+        if self.probe.take_if(|probe| *probe == fetch).is_some() {
+            return self.found_fresh();
+        }
         let Some(transfer) = self.remove(fetch) else {
             return;
         };
@@ -127,11 +153,15 @@ impl FilePlan {
     }
 
     pub(super) fn heard_failed(&mut self, now: Duration, fetch: FetchId, error: StreamError) {
+        if self.probe.take_if(|probe| *probe == fetch).is_some() {
+            return self.heard_no_probe(&error);
+        }
         let Some(transfer) = self.remove(fetch) else {
             return;
         };
         let net = match &error {
             StreamError::Net(net) => Some(net.root()),
+            StreamError::ContentChanged { what, .. } => return self.changed(what.clone()),
             _ => None,
         };
         match net {
@@ -139,10 +169,41 @@ impl FilePlan {
                 let total = *total;
                 self.heard_unsatisfiable(now, transfer.asked.start, total, error);
             }
+            Some(NetError::ContentChanged { what, .. }) => {
+                let what = format!("its {what}");
+                self.changed(what);
+            }
             // A server that mislabels its ranges was asked again already, which is all the patience it gets.
             Some(NetError::WrongRange { .. }) => self.fail(error),
-            Some(root) if root.is_retryable() && self.can_wait() => self.postpone(),
+            Some(root) if root.is_retryable() => {
+                self.patience.handle_failure(now, root);
+                self.heard_lost(now, &transfer, error);
+            }
             _ => self.fail(error),
+        }
+    }
+
+    /// The network layer has spent on a transfer what it may.
+    fn heard_lost(&mut self, now: Duration, transfer: &Transfer, error: StreamError) {
+        let may_wait = self.can_wait();
+        let look_ahead_is_left = self.patience.for_look_ahead().is_some();
+        if transfer.for_reader && !(may_wait && look_ahead_is_left) {
+            return self.fail(error);
+        }
+        if let StreamError::Net(error) = error {
+            let rest = self.patience.rest_until();
+            self.event(FileEvent::Retrying {
+                at: transfer.coming.start,
+                attempt: self.patience.spent(),
+                delay: rest.unwrap_or(now).saturating_sub(now),
+                error,
+            });
+        }
+        if may_wait {
+            self.postpone();
+        } else {
+            // The reader needs it now, and what was kept for that is spent.
+            self.schedule(now);
         }
     }
 
@@ -150,7 +211,7 @@ impl FilePlan {
     fn can_wait(&self) -> bool {
         let position = self.demand.position;
         let stored = self.coverage.covered_from(position);
-        self.demand.wanted.is_none() && stored > position
+        !self.is_blocked() && stored > position && self.amount.is_none()
     }
 
     /// Tries again when half of what the reader has is read: a link that is back by then is not noticed, and one that
@@ -176,17 +237,14 @@ impl FilePlan {
         let end = match (known, total) {
             // Nothing at all: an empty file, which is for the decoder to refuse.
             (None, total) if at == 0 && total.unwrap_or(0) == 0 => {
-                self.publish(&ResponseHead::whole(&self.url, 0));
+                self.open_as(&ResponseHead::whole(&self.url, 0));
                 return self.schedule(now);
             }
             // The end was not announced, and this is it.
             (Some(None), Some(total)) if total <= at => total,
             (Some(None), None) if stored_before => at,
             (Some(Some(old)), Some(new)) if old != new => {
-                return self.fail(StreamError::ContentChanged {
-                    name: self.info.name.clone(),
-                    what: format!("its length, from {old} to {new} bytes"),
-                });
+                return self.changed(format!("its length, from {old} to {new} bytes"));
             }
             _ => return self.fail(error),
         };
@@ -197,6 +255,7 @@ impl FilePlan {
         self.schedule(now);
     }
 
+    /// What began for a blocked reader, or beside other transfers, may be no more than look-ahead by now.
     pub(super) fn heard_retrying(
         &mut self,
         fetch: FetchId,
@@ -204,13 +263,22 @@ impl FilePlan {
         delay: Duration,
         error: Arc<NetError>,
     ) {
-        let transfer = self.transfers.iter().find(|known| known.id == fetch);
-        let at = transfer.map_or(0, |transfer| transfer.coming.start);
+        let known = |transfer: &&mut Transfer| transfer.id == fetch;
+        let Some(transfer) = self.transfers.iter_mut().find(known) else {
+            return;
+        };
+        transfer.broken = true;
+        let at = transfer.coming.start;
         self.event(FileEvent::Retrying {
             at,
             attempt,
             delay,
             error,
         });
+        self.patience.handle_retry();
+        if self.can_wait() && self.patience.for_look_ahead().is_none() {
+            self.abort(|transfer| transfer.broken);
+            self.postpone();
+        }
     }
 }

@@ -1,0 +1,377 @@
+//! A bounded number of open files.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use kithara_storage::{Access, Disk, DiskFile, DiskLock, Listed, LockKind};
+use parking_lot::Mutex;
+
+/// Another disk, with at most so many of its files open at a time. The one unused for longest is closed, and opened again
+/// when somebody wants to read or write it.
+///
+/// Opening by name again may lead to another file than before: then the sums of its bytes don't fit, which is noticed as any
+/// other damage.
+pub(crate) struct HandlePool {
+    disk: Arc<dyn Disk>,
+    limit: usize,
+    // Used by whoever reads or writes a file, held to look things up only.
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Default)]
+struct Open {
+    /// All files in use, open or closed, by number.
+    all: BTreeMap<u64, Weak<Pooled>>,
+    /// The open ones by the time of their last use, oldest first. A file that is dropped takes itself out.
+    files: BTreeMap<u64, Weak<Pooled>>,
+    clock: u64,
+}
+
+struct Pooled {
+    disk: Arc<dyn Disk>,
+    access: Access,
+    limit: usize,
+    pool: Arc<Mutex<Open>>,
+    // Any thread may find the file closed and open it again, or be the one to close it.
+    slot: Mutex<Slot>,
+    number: u64,
+    me: Weak<Pooled>,
+}
+
+/// What a file is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Look,
+    Change,
+}
+
+struct Slot {
+    path: PathBuf,
+    file: Option<Arc<dyn DiskFile>>,
+    /// Its place in the pool.
+    used: u64,
+    /// Written to since the last sync: closing it must not hide that a write failed.
+    dirty: bool,
+    /// A sync while closing it failed: whoever syncs it must hear of that.
+    broken: bool,
+}
+
+impl HandlePool {
+    pub(crate) fn new(disk: Arc<dyn Disk>, limit: usize) -> Self {
+        Self {
+            disk,
+            limit: limit.max(4),
+            open: Arc::default(),
+        }
+    }
+}
+
+impl Pooled {
+    /// The file, opened again if need be, and noted as just used.
+    fn file(&self, purpose: Purpose) -> io::Result<Arc<dyn DiskFile>> {
+        let is_closed = self.slot.lock().file.is_none();
+        if is_closed {
+            // Not with our own slot in hand: two who close each other's files would wait for ever.
+            make_room(&self.pool, self.limit);
+        }
+        let mut slot = self.slot.lock();
+        if slot.broken {
+            return Err(io::Error::other("a write to this file was lost"));
+        }
+        // Before it can be closed again: a change must never go unnoticed.
+        slot.dirty |= purpose == Purpose::Change;
+        let file = match &slot.file {
+            Some(file) => file.clone(),
+            None => {
+                // It is there: opening it must not make another one.
+                let access = match self.access {
+                    Access::Create => Access::Write,
+                    access => access,
+                };
+                let file = self.disk.open(&slot.path, access)?;
+                slot.file = Some(file.clone());
+                file
+            }
+        };
+        let mut open = self.pool.lock();
+        open.files.remove(&slot.used);
+        open.clock += 1;
+        slot.used = open.clock;
+        open.files.insert(slot.used, self.me.clone());
+        Ok(file)
+    }
+
+    fn close(&self) {
+        let mut slot = self.slot.lock();
+        let Some(file) = slot.file.take() else {
+            return;
+        };
+        if slot.dirty {
+            slot.broken = file.sync().is_err();
+            slot.dirty = slot.broken;
+        }
+    }
+}
+
+/// Closes what has been unused for longest, so that one more can be opened.
+fn make_room(pool: &Mutex<Open>, limit: usize) {
+    let mut surplus = Vec::new();
+    {
+        let mut open = pool.lock();
+        while open.files.len() >= limit {
+            surplus.extend(open.files.pop_first().map(|(_, file)| file));
+        }
+    }
+    for file in surplus.iter().filter_map(Weak::upgrade) {
+        file.close();
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let used = self.slot.get_mut().used;
+        let mut open = self.pool.lock();
+        open.files.remove(&used);
+        open.all.remove(&self.number);
+    }
+}
+
+impl DiskFile for Pooled {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file(Purpose::Look)?.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(Purpose::Change)?.write_at(offset, bytes)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file(Purpose::Look)?.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file(Purpose::Change)?.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file(Purpose::Look)?.sync()?;
+        self.slot.lock().dirty = false;
+        Ok(())
+    }
+}
+
+impl Disk for HandlePool {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        make_room(&self.open, self.limit);
+        let file = self.disk.open(path, access)?;
+        let used = {
+            let mut open = self.open.lock();
+            open.clock += 1;
+            open.clock
+        };
+        let pooled = Arc::new_cyclic(|me| Pooled {
+            disk: self.disk.clone(),
+            access,
+            limit: self.limit,
+            pool: self.open.clone(),
+            slot: Mutex::new(Slot {
+                path: path.to_path_buf(),
+                file: Some(file),
+                used,
+                dirty: false,
+                broken: false,
+            }),
+            number: used,
+            me: me.clone(),
+        });
+        let mut open = self.open.lock();
+        open.files.insert(used, Arc::downgrade(&pooled));
+        open.all.insert(used, Arc::downgrade(&pooled));
+        Ok(pooled)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
+        self.disk.list(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)?;
+        // Not under the pool's lock: the last one to let go of a file takes it out of the pool.
+        let all: Vec<_> = self
+            .open
+            .lock()
+            .all
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for pooled in all {
+            let mut slot = pooled.slot.lock();
+            if slot.path == from {
+                slot.path = to.to_path_buf();
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+
+    fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.disk.lock(path, kind)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kithara_storage::{CallKind, MemDisk, SimDisk};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A disk that counts how many of its files are open.
+    struct Counting {
+        disk: MemDisk,
+        open: Arc<AtomicUsize>,
+        most: Arc<AtomicUsize>,
+    }
+
+    struct Counted(Arc<dyn DiskFile>, Arc<AtomicUsize>);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    impl DiskFile for Counted {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            self.0.read_at(offset, buf)
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.0.write_at(offset, bytes)
+        }
+
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.set_len(len)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync()
+        }
+    }
+
+    impl Disk for Counting {
+        fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+            let file = self.disk.open(path, access)?;
+            let now = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(now, Ordering::Relaxed);
+            Ok(Arc::new(Counted(file, self.open.clone())))
+        }
+
+        fn create_dir(&self, path: &Path) -> io::Result<()> {
+            self.disk.create_dir(path)
+        }
+
+        fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
+            self.disk.list(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.disk.rename(from, to)
+        }
+
+        fn remove_file(&self, path: &Path) -> io::Result<()> {
+            self.disk.remove_file(path)
+        }
+
+        fn remove_dir(&self, path: &Path) -> io::Result<()> {
+            self.disk.remove_dir(path)
+        }
+
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            self.disk.sync_dir(path)
+        }
+
+        fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
+            self.disk.lock(path, kind)
+        }
+
+        fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+            self.disk.free_bytes(path)
+        }
+    }
+
+    #[test]
+    fn a_thousand_files_are_used_with_four_open() {
+        let most = Arc::new(AtomicUsize::new(0));
+        let pool = HandlePool::new(
+            Arc::new(Counting {
+                disk: MemDisk::new(),
+                open: Arc::default(),
+                most: most.clone(),
+            }),
+            4,
+        );
+        let path = |number: u64| PathBuf::from(format!("/{number}"));
+        let files: Vec<_> = (0..1000)
+            .map(|number| pool.open(&path(number), Access::Create).unwrap())
+            .collect();
+        for (number, file) in (0..).zip(&files) {
+            file.write_at(0, &u64::to_le_bytes(number)).unwrap();
+        }
+        pool.rename(&path(3), Path::new("/three")).unwrap();
+        for (number, file) in (0..).zip(&files) {
+            let mut bytes = [0; 8];
+            file.read_at(0, &mut bytes).unwrap();
+            assert_eq!(u64::from_le_bytes(bytes), number);
+        }
+        drop(files);
+        assert!(pool.open.lock().files.is_empty() && pool.open.lock().all.is_empty());
+        assert!(most.load(Ordering::Relaxed) <= 4, "{most:?}");
+    }
+
+    #[test]
+    fn a_write_lost_while_a_file_was_closed_is_told_to_who_syncs_it() {
+        let sim = SimDisk::new();
+        let pool = HandlePool::new(Arc::new(sim.clone()), 4);
+        let file = pool.open(Path::new("/0"), Access::Create).unwrap();
+        file.write_at(0, b"bytes").unwrap();
+        sim.on_call(|call| match call.kind {
+            CallKind::Sync => Err(io::ErrorKind::Other.into()),
+            _ => Ok(()),
+        });
+        let others: Vec<_> = (1..9)
+            .map(|number| {
+                let path = PathBuf::from(format!("/{number}"));
+                pool.open(&path, Access::Create).unwrap()
+            })
+            .collect();
+        sim.on_call(|_| Ok(()));
+        file.sync().unwrap_err();
+        drop(others);
+    }
+}

@@ -1,0 +1,489 @@
+//! The folder: what else may be there, what may become of it, and who else uses it.
+
+#![cfg(unix)]
+#![allow(clippy::single_range_in_vec_init)] // A list of ranges may have one.
+#![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
+
+mod support;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kithara_assets::{
+    AssetError, AssetStore, AssetStoreBuilder, EntryState, Facts, Keep, Location, Reason,
+    StoreEvent, StoreOptions,
+};
+use kithara_storage::{CallKind, Disk, MemDisk, SimDisk};
+
+use support::*;
+
+const TOTAL: u64 = 2 * EXTENT + 9;
+
+fn build(dir: &Path, told: &Told) -> AssetStore {
+    let mut options = StoreOptions::at(dir);
+    options.min_free = 0;
+    let builder = AssetStoreBuilder::new(options).with_events(told.listener());
+    builder.build().unwrap()
+}
+
+/// All files below a folder with their contents, links as what they say.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = fs::symlink_metadata(&path).unwrap();
+        if kind.is_dir() {
+            found.extend(contents(&path));
+        } else if kind.is_file() {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        } else {
+            found.push((path, Vec::new()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The only folder of a title.
+fn asset_dir(root: &Path, store: &AssetStore, name: &str) -> PathBuf {
+    let id = store.asset(&url(name)).to_string();
+    root.join(&id[..2]).join(&id[2..])
+}
+
+fn plays_from_memory(store: &AssetStore) {
+    let entry = write(store, "a", 1, TOTAL, &[0..TOTAL]);
+    entry.complete(TOTAL).unwrap();
+    assert_eq!(assert_true(&entry, 1, TOTAL), TOTAL);
+}
+
+fn memory_only(told: &Told, wanted: Reason) -> usize {
+    told.count(|event| matches!(event, StoreEvent::MemoryOnly { reason } if *reason == wanted))
+}
+
+#[test]
+fn a_real_folder_keeps_what_was_stored_and_only_its_user_can_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("missing/parents/cache dir");
+    let store = build(&root, &Told::default());
+    fill(&store, "a", 1, TOTAL);
+    write(&store, "b", 2, TOTAL, &[5..1000]);
+    drop(store);
+    let store = build(&root, &Told::default());
+    assert_whole(&store, "a", 1, TOTAL);
+    let entry = store.open(&key(&store, "b"));
+    assert_eq!(assert_true(&entry, 2, TOTAL), 995);
+    assert_eq!(store.list().len(), 2);
+    for (path, _) in contents(&root) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+    assert!(
+        contents(&root)
+            .iter()
+            .any(|(path, _)| path.ends_with("CACHEDIR.TAG"))
+    );
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_means_memory_and_one_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "somebody's").unwrap();
+    let foreign = dir.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("kithara.cache"), "not a marker of ours").unwrap();
+    for path in [file.clone(), file.join("below"), foreign.clone()] {
+        let told = Told::default();
+        let store = build(&path, &told);
+        assert!(store.is_memory_only());
+        plays_from_memory(&store);
+        store.settle();
+        assert_eq!(
+            memory_only(&told, Reason::Unusable),
+            1,
+            "{}",
+            path.display()
+        );
+        assert!(matches!(store.pin(&url("a")), Err(AssetError::MemoryOnly)));
+        assert!(store.list().is_empty());
+        let required = AssetStoreBuilder::new(StoreOptions::at(&path)).require_disk(true);
+        drop(store);
+        assert!(matches!(required.build(), Err(AssetError::Unusable(_))));
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"somebody's");
+    assert_eq!(contents(&foreign).len(), 1);
+}
+
+#[test]
+fn a_read_only_folder_is_played_from_memory() {
+    let sim = SimDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let refuse = |kind: CallKind| {
+        matches!(
+            kind,
+            CallKind::CreateDir
+                | CallKind::Write
+                | CallKind::Lock
+                | CallKind::Rename
+                | CallKind::RemoveFile
+                | CallKind::SetLen
+        )
+    };
+    sim.on_call(move |call| match refuse(call.kind) {
+        true => Err(ErrorKind::ReadOnlyFilesystem.into()),
+        false => Ok(()),
+    });
+    let told = Told::default();
+    let store = store_with(&disk, options(), &told);
+    plays_from_memory(&store);
+    assert_eq!(memory_only(&told, Reason::Unusable), 1);
+    drop(store);
+    // It becomes so while the store is running.
+    sim.on_call(|_| Ok(()));
+    let told = Told::default();
+    let store = store_with(&disk, options(), &told);
+    sim.on_call(move |call| match refuse(call.kind) {
+        true => Err(ErrorKind::ReadOnlyFilesystem.into()),
+        false => Ok(()),
+    });
+    plays_from_memory(&store);
+    store.settle();
+    assert_eq!(
+        told.count(|event| matches!(event, StoreEvent::Bypassed { .. })),
+        1
+    );
+}
+
+#[test]
+fn a_folder_that_is_removed_meanwhile_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("cache");
+    let store = build(&root, &Told::default());
+    fill(&store, "a", 1, TOTAL);
+    let entry = write(&store, "b", 2, TOTAL, &[0..EXTENT]);
+    store.settle();
+    fs::remove_dir_all(&root).unwrap();
+    assert_true(&entry, 2, TOTAL);
+    for gap in missing(&entry, TOTAL) {
+        entry.write(gap.start, &bytes(2, gap)).unwrap();
+    }
+    entry.complete(TOTAL).unwrap();
+    store.settle();
+    assert_eq!(assert_true(&entry, 2, TOTAL), TOTAL);
+    drop(entry);
+    store.settle();
+    let entry = store.open(&key(&store, "a"));
+    assert_eq!(entry.state(), EntryState::Fill);
+    drop(entry);
+    fill(&store, "a", 1, TOTAL);
+    fill(&store, "c", 3, TOTAL);
+    drop(store);
+    let store = build(&root, &Told::default());
+    assert_whole(&store, "a", 1, TOTAL);
+    assert_whole(&store, "c", 3, TOTAL);
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    // As the writer of format 2 would: the marker's layout never changes.
+    let mut marker = b"kthrcach".to_vec();
+    marker.extend_from_slice(&2_u32.to_le_bytes());
+    let check = sha(&marker);
+    marker.extend_from_slice(&check[..8]);
+    fs::write(dir.path().join("kithara.cache"), &marker).unwrap();
+    fs::create_dir(dir.path().join("ab")).unwrap();
+    fs::write(dir.path().join("ab/secret of the future"), "x").unwrap();
+    let before = contents(dir.path());
+    let told = Told::default();
+    let store = build(dir.path(), &told);
+    plays_from_memory(&store);
+    drop(store);
+    assert_eq!(memory_only(&told, Reason::NewerFormat), 1);
+    let required = AssetStoreBuilder::new(StoreOptions::at(dir.path())).require_disk(true);
+    assert!(matches!(
+        required.build(),
+        Err(AssetError::NewerFormat { version: 2 })
+    ));
+    assert_eq!(contents(dir.path()), before);
+}
+
+fn sha(bytes: &[u8]) -> Vec<u8> {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).to_vec()
+}
+
+#[test]
+fn links_pipes_and_foreign_files_are_neither_followed_nor_touched_nor_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, outside) = (dir.path().join("cache"), dir.path().join("outside"));
+    fs::create_dir(&outside).unwrap();
+    let store = build(&root, &Told::default());
+    for name in ["a", "b", "c", "d"] {
+        fill(&store, name, 1, TOTAL);
+    }
+    store.settle();
+    let paths: Vec<PathBuf> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|name| asset_dir(&root, &store, name))
+        .collect();
+    drop(build(&root, &Told::default()));
+    drop(store);
+    // The title itself, its shelf, and its file are links to somewhere else; and one has a foreign neighbour.
+    fs::rename(&paths[0], outside.join("title")).unwrap();
+    symlink(outside.join("title"), &paths[0]).unwrap();
+    let shelf = paths[1].parent().unwrap().to_path_buf();
+    fs::rename(&shelf, outside.join("shelf")).unwrap();
+    symlink(outside.join("shelf"), &shelf).unwrap();
+    let whole = fs::read_dir(&paths[2])
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().len() == 32)
+        .unwrap();
+    fs::rename(&whole, outside.join("file")).unwrap();
+    symlink(outside.join("file"), &whole).unwrap();
+    fs::write(paths[3].join("notes.txt"), "mine").unwrap();
+    fs::write(root.join("mine.txt"), "mine").unwrap();
+    let before = contents(&outside);
+
+    let store = build(&root, &Told::default());
+    for name in ["a", "b", "c"] {
+        let entry = store.open(&key(&store, name));
+        assert_eq!(entry.snapshot().coverage.total(), 0, "{name}");
+        entry.identify(facts(2, TOTAL), Keep::Yes).unwrap();
+        entry.write(0, &bytes(2, 0..TOTAL)).unwrap();
+        entry.complete(TOTAL).unwrap();
+        assert_eq!(assert_true(&entry, 2, TOTAL), TOTAL);
+    }
+    store.settle();
+    assert_whole(&store, "d", 1, TOTAL);
+    store.settle();
+    let listed = store.list();
+    assert!(listed.iter().all(|asset| asset.bytes < TOTAL + 1000));
+    for name in ["a", "b", "c", "d"] {
+        let _ = store.remove(&url(name));
+    }
+    assert_eq!(contents(&outside), before);
+    assert_eq!(fs::read(paths[3].join("notes.txt")).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(&paths[3]).unwrap().count(), 1);
+    assert_eq!(fs::read(root.join("mine.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn an_index_of_any_content_is_as_good_as_none() {
+    let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+    let store = store_on(&disk);
+    fill(&store, "a", 1, TOTAL);
+    drop(store);
+    drop(store_on(&disk));
+    for garbage in [
+        &b""[..],
+        b"garbage",
+        &[0xff; 4096],
+        b"kthrind2aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ] {
+        for name in ["assets.bin", "clock.bin"] {
+            let path = Path::new("/cache/_index").join(name);
+            let file = disk.open(&path, kithara_storage::Access::Create).unwrap();
+            file.set_len(0).unwrap();
+            file.write_at(0, garbage).unwrap();
+        }
+        let mut options = options();
+        options.max_bytes = 300_000;
+        let store = store_with(&disk, options, &Told::default());
+        assert_whole(&store, "a", 1, TOTAL);
+        fill(&store, "b", 2, TOTAL);
+        store.settle();
+        assert!(store.usage().bytes <= 300_000);
+        assert!(store.list().iter().any(|asset| asset.complete));
+        drop(store);
+        // What it wrote at its end is read, not looked up.
+        let store = store_on(&disk);
+        assert_whole(&store, "a", 1, TOTAL);
+    }
+}
+
+#[test]
+fn one_folder_is_one_store_or_none_in_a_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = build(dir.path(), &Told::default());
+    let other = build(
+        &dir.path().join("../").join(dir.path().file_name().unwrap()),
+        &Told::default(),
+    );
+    let entry = one.open(&key(&one, "a"));
+    assert_eq!(other.open(&key(&other, "a")).state(), EntryState::Join);
+    let mut options = StoreOptions::at(dir.path());
+    options.max_bytes = 5;
+    assert!(matches!(
+        AssetStoreBuilder::new(options.clone()).build(),
+        Err(AssetError::Busy)
+    ));
+    drop((one, other));
+    assert!(matches!(
+        AssetStoreBuilder::new(options.clone()).build(),
+        Err(AssetError::Busy)
+    ));
+    drop(entry);
+    AssetStoreBuilder::new(options).build().unwrap();
+}
+
+/// Two `Arc`s of one disk are to each other what two processes are.
+#[test]
+fn a_second_process_reads_what_is_committed_and_fetches_the_rest_for_itself() {
+    let disk = MemDisk::new();
+    let (here, there): (Arc<dyn Disk>, Arc<dyn Disk>) = (Arc::new(disk.clone()), Arc::new(disk));
+    let (told, first) = (Told::default(), store_on(&here));
+    let second = store_with(&there, options(), &told);
+    fill(&first, "whole", 1, TOTAL);
+    first.settle();
+    let filling = write(&first, "half", 2, TOTAL, &[0..EXTENT]);
+    first.settle();
+    assert_whole(&second, "whole", 1, TOTAL);
+    let entry = second.open(&key(&second, "half"));
+    assert_eq!(entry.snapshot().coverage.total(), 0);
+    let shared = |event: &StoreEvent| matches!(event, StoreEvent::SharedByProcess);
+    assert_eq!(told.count(shared), 1);
+    // The origin has changed since: each process has what it fetched, and only one of them stores it.
+    entry.identify(facts(3, TOTAL), Keep::Yes).unwrap();
+    entry.write(0, &bytes(3, 0..TOTAL)).unwrap();
+    entry.complete(TOTAL).unwrap();
+    second.settle();
+    assert_eq!(assert_true(&entry, 3, TOTAL), TOTAL);
+    assert_eq!(assert_true(&filling, 2, TOTAL), EXTENT);
+    // What one has open, the other doesn't remove.
+    assert!(matches!(
+        second.remove(&url("half")),
+        Err(AssetError::InUse)
+    ));
+    let open = first.open(&key(&first, "whole"));
+    assert!(matches!(
+        second.remove(&url("whole")),
+        Err(AssetError::InUse)
+    ));
+    drop((open, entry, filling));
+    first.settle();
+    assert!(second.remove(&url("whole")).unwrap());
+    let entry = second.open(&key(&second, "half"));
+    assert_eq!(
+        assert_true(&entry, 2, TOTAL),
+        EXTENT,
+        "the other one has let go"
+    );
+}
+
+#[test]
+fn without_locks_nothing_is_kept_and_one_event_says_so() {
+    let sim = SimDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    sim.on_call(|call| match call.kind {
+        CallKind::Lock => Err(ErrorKind::Unsupported.into()),
+        _ => Ok(()),
+    });
+    let told = Told::default();
+    let store = store_with(&disk, options(), &told);
+    for _ in 0..3 {
+        plays_from_memory(&store);
+        store.settle();
+    }
+    assert_eq!(memory_only(&told, Reason::NoLocks), 1);
+    assert!(store.is_memory_only());
+}
+
+#[test]
+fn a_store_in_memory_keeps_titles_as_one_on_disk_does() {
+    let store = AssetStoreBuilder::new(StoreOptions::in_memory(400_000))
+        .build()
+        .unwrap();
+    for number in 0..10 {
+        fill(&store, &format!("{number}"), number, TOTAL);
+        store.settle();
+    }
+    assert_whole(&store, "9", 9, TOTAL);
+    assert_whole(&store, "8", 8, TOTAL);
+    assert!(store.usage().bytes <= 400_000);
+    assert_eq!(store.options().location, Location::Memory);
+}
+
+#[test]
+fn a_hundred_open_titles_hold_few_files_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::at(dir.path());
+    options.min_free = 0;
+    options.open_handles = 8;
+    let store = AssetStoreBuilder::new(options).build().unwrap();
+    let root = fs::canonicalize(dir.path()).unwrap();
+    let open = || {
+        let mut files = 0;
+        for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
+            let Ok(target) = fs::read_link(entry.path()) else {
+                continue;
+            };
+            let lock = target.ends_with("lease") || target.ends_with("fill");
+            files += usize::from(target.starts_with(&root) && !lock);
+        }
+        files
+    };
+    if !Path::new("/proc/self/fd").exists() {
+        return;
+    }
+    let entries: Vec<_> = (0..100)
+        .map(|number| write(&store, &format!("{number}"), number, TOTAL, &[0..EXTENT]))
+        .collect();
+    store.settle();
+    assert!(open() <= 8, "{}", open());
+    for (number, entry) in (0..).zip(&entries) {
+        assert_eq!(assert_true(entry, number, TOTAL), EXTENT);
+        entry.write(EXTENT, &bytes(number, EXTENT..TOTAL)).unwrap();
+        entry.complete(TOTAL).unwrap();
+    }
+    store.settle();
+    assert!(open() <= 8, "{}", open());
+    drop(entries);
+    for number in 0..100 {
+        assert_whole(&store, &format!("{number}"), number, TOTAL);
+    }
+}
+
+#[test]
+fn no_url_token_or_header_is_found_in_any_name_file_or_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = Told::default();
+    let store = build(dir.path(), &told);
+    let title = url::Url::parse(
+        "https://canaryuser:canarypass@canaryhost.example/canarypath?token=canarytoken&id=canaryid#canaryfragment",
+    )
+    .unwrap();
+    let key = store.key(&title, &title);
+    let entry = store.open(&key);
+    let found = Facts {
+        total: Some(TOTAL),
+        etag: Some("\"etag\"".into()),
+        ..Facts::default()
+    };
+    entry.identify(found, Keep::Yes).unwrap();
+    store.pin(&title).unwrap();
+    entry.write(0, &bytes(1, 0..TOTAL)).unwrap();
+    entry.complete(TOTAL).unwrap();
+    entry.validated(5);
+    let mut texts = format!(
+        "{store:?} {key:?} {entry:?} {:?} {:?} {:?} {:?} {:?}",
+        entry.resource(),
+        entry.lease(),
+        entry.snapshot(),
+        store.list(),
+        store.usage(),
+    );
+    drop(entry);
+    drop(store);
+    drop(build(dir.path(), &told));
+    texts += &format!("{:?}", told.all());
+    for (path, content) in contents(dir.path()) {
+        texts += &path.display().to_string();
+        texts += &String::from_utf8_lossy(&content);
+    }
+    assert!(!texts.contains("canary"));
+}

@@ -1,0 +1,129 @@
+//! Fetching a title before anybody listens to it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+
+use kithara_stream::{Backend, BackendConfig, MediaInfo, StreamError};
+
+use crate::file::key;
+use crate::{FileConfig, FileEvent, FilePlan, FileSrc};
+
+/// How much of a title to fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// At least this many bytes from its start.
+    Head(u64),
+    /// All of it.
+    All,
+}
+
+/// What a prefetch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefetched {
+    /// How many bytes of the title are stored.
+    pub stored: u64,
+    /// Its length in bytes, if the server said.
+    pub len: Option<u64>,
+}
+
+/// A title on its way into the cache. Dropping it ends that; what has come is kept.
+#[must_use = "dropping it ends the prefetch"]
+pub struct Prefetch {
+    /// `None` for a file on this machine.
+    backend: Option<Backend>,
+    outcome: Arc<OnceLock<Prefetched>>,
+}
+
+impl fmt::Debug for Prefetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefetch")
+            .field("outcome", &self.outcome.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fetches a title into its [store](FileConfig::with_store) before anybody listens to it, without slowing what plays: its
+/// transfers move only while no other transfer of the process does. Progress goes to the config's events.
+///
+/// Returns at once. A file on this machine is there already.
+///
+/// # Errors
+/// [`StreamError::NotKept`] without a store; [`StreamError::Worker`] if the I/O thread cannot be started.
+pub fn prefetch(config: FileConfig, amount: Amount) -> Result<Prefetch, StreamError> {
+    let outcome = Arc::new(OnceLock::new());
+    let info = MediaInfo {
+        hint: config.hint,
+        ..MediaInfo::default()
+    };
+    let (url, net) = match config.src {
+        FileSrc::Remote(url, net) => (url, net),
+        FileSrc::Local(path) => return local(&path, &outcome),
+    };
+    let key = key(config.store.as_ref(), &url);
+    let plan = FilePlan::new(url, info, config.policy)
+        .with_key(key)
+        .with_amount(amount);
+    if key.is_none() {
+        return Err(plan.not_kept(None));
+    }
+    let told = Arc::clone(&outcome);
+    let events = config.events.inspect(move |event| {
+        if let FileEvent::PrefetchDone { stored, len } = event {
+            let (stored, len) = (*stored, *len);
+            // It is done once.
+            let _ = told.set(Prefetched { stored, len });
+        }
+    });
+    let config = BackendConfig::new(net)
+        .with_store(config.store)
+        .with_events(events)
+        .with_cancel(config.cancel);
+    Ok(Prefetch {
+        backend: Some(Backend::start(plan, config)?),
+        outcome,
+    })
+}
+
+fn local(
+    path: &std::path::Path,
+    outcome: &Arc<OnceLock<Prefetched>>,
+) -> Result<Prefetch, StreamError> {
+    let found = std::fs::metadata(path).map_err(|error| StreamError::Io {
+        path: path.to_owned(),
+        source: Arc::new(error),
+    })?;
+    let (stored, len) = (found.len(), Some(found.len()));
+    let _ = outcome.set(Prefetched { stored, len });
+    Ok(Prefetch {
+        backend: None,
+        outcome: Arc::clone(outcome),
+    })
+}
+
+impl Prefetch {
+    /// Waits until as much as was asked for is stored. What was stored last may still be on its way to the disk: see
+    /// [`AssetStore::settle`](kithara_stream::assets::AssetStore::settle).
+    ///
+    /// # Errors
+    /// What ended the transfer: [`StreamError::Net`], [`StreamError::ContentChanged`], [`StreamError::Cancelled`];
+    /// [`StreamError::NotKept`] if the origin, or the disk, lets nothing be kept.
+    pub async fn done(mut self) -> Result<Prefetched, StreamError> {
+        if let Some(backend) = &mut self.backend {
+            poll_fn(|cx| backend.poll_run(cx)).await?;
+        }
+        self.outcome.get().copied().ok_or(StreamError::Closed)
+    }
+
+    /// [`done`](Self::done) for a thread: blocks.
+    ///
+    /// # Errors
+    /// As [`done`](Self::done).
+    pub fn wait(mut self) -> Result<Prefetched, StreamError> {
+        use kithara_stream::Source;
+        if let Some(backend) = &mut self.backend {
+            backend.next_run()?;
+        }
+        self.outcome.get().copied().ok_or(StreamError::Closed)
+    }
+}

@@ -1,0 +1,205 @@
+//! The resources of one title, as its driver holds them in the store.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use kithara_assets::{AssetStore, Entry, Facts, Keep, ResourceKey};
+use kithara_storage::StorageError;
+use tokio::task::JoinHandle;
+
+use crate::{Discard, ResourceId, Stored, StreamError};
+
+/// The resources of one title. Nothing here waits for the disk; opening happens on a thread of its own.
+pub(crate) struct Shelf {
+    store: Option<AssetStore>,
+    held: BTreeMap<ResourceId, Held>,
+    opening: Vec<(ResourceId, ResourceKey, JoinHandle<Entry>)>,
+}
+
+struct Held {
+    entry: Entry,
+    /// `None` if it is nobody else's.
+    key: Option<ResourceKey>,
+    /// Not to be given to whoever opens it next.
+    doomed: bool,
+}
+
+impl Shelf {
+    pub(crate) fn new(store: Option<AssetStore>) -> Self {
+        Self {
+            store,
+            held: BTreeMap::new(),
+            opening: Vec::new(),
+        }
+    }
+
+    /// What keeps the bytes, if anything does.
+    pub(crate) fn store(&self) -> Option<&AssetStore> {
+        self.store.as_ref()
+    }
+
+    /// Opens a resource; [`poll_changed`](Self::poll_changed) tells when that is done. Without a store it is done at once.
+    pub(crate) fn open(&mut self, id: ResourceId, key: ResourceKey) -> bool {
+        let Some(store) = self.store.clone().filter(|_| !self.held.contains_key(&id)) else {
+            return true;
+        };
+        let opening = tokio::task::spawn_blocking(move || store.open(&key));
+        self.opening.push((id, key, opening));
+        false
+    }
+
+    /// The next resource that was opened, or changed by somebody else.
+    pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<ResourceId> {
+        for index in 0..self.opening.len() {
+            let (id, key, opening) = &mut self.opening[index];
+            if let Poll::Ready(opened) = Pin::new(opening).poll(cx) {
+                let (id, key) = (*id, *key);
+                self.opening.swap_remove(index);
+                // A store that panics is none.
+                if let Ok(entry) = opened {
+                    self.hold(id, entry, Some(key));
+                }
+                return Poll::Ready(id);
+            }
+        }
+        for (id, held) in &self.held {
+            if held.entry.poll_changed(cx).is_ready() {
+                return Poll::Ready(*id);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn hold(&mut self, id: ResourceId, entry: Entry, key: Option<ResourceKey>) {
+        let doomed = false;
+        self.held.insert(id, Held { entry, key, doomed });
+    }
+
+    /// A resource; one that was not opened is a temporary one.
+    pub(crate) fn entry(&mut self, id: ResourceId) -> Result<&Entry, StreamError> {
+        if !self.held.contains_key(&id) {
+            let entry = Entry::temporary().map_err(|error| StreamError::Worker {
+                what: error.to_string(),
+            })?;
+            self.hold(id, entry, None);
+        }
+        Ok(&self.held[&id].entry)
+    }
+
+    /// A resource, if there is one by that name yet.
+    pub(crate) fn get(&self, id: ResourceId) -> Option<&Entry> {
+        self.held.get(&id).map(|held| &held.entry)
+    }
+
+    /// How a resource stands.
+    pub(crate) fn stored(&mut self, id: ResourceId) -> Result<Stored, StreamError> {
+        let now = unix_now();
+        let revalidate = self.store.as_ref().map(|store| store.options().revalidate);
+        let entry = self.entry(id)?;
+        let seen = entry.snapshot();
+        Ok(Stored {
+            coverage: seen.coverage,
+            others: seen.others,
+            facts: seen.facts,
+            end: seen.end,
+            superseded: seen.superseded,
+            memory_only: seen.memory_only,
+            not_kept: seen.not_kept,
+            due: revalidate.is_some_and(|rule| rule.is_due(entry.validated_at(), now)),
+        })
+    }
+
+    /// Notes what the origin told; `false` if the store knows otherwise.
+    pub(crate) fn identify(
+        &mut self,
+        id: ResourceId,
+        facts: Facts,
+        keep: Keep,
+    ) -> Result<bool, StreamError> {
+        Ok(self.entry(id)?.identify(facts, keep).is_ok())
+    }
+
+    pub(crate) fn validated(&self, id: ResourceId) {
+        if let Some(held) = self.held.get(&id) {
+            held.entry.validated(unix_now());
+        }
+    }
+
+    /// Takes bytes in.
+    pub(crate) fn write(
+        &mut self,
+        id: ResourceId,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StreamError> {
+        self.entry(id)?.write(offset, bytes).map_err(stored)
+    }
+
+    /// Declares a resource whole; `false` if it isn't any more.
+    pub(crate) fn complete(&mut self, id: ResourceId, len: u64) -> Result<bool, StreamError> {
+        match self.entry(id)?.complete(len) {
+            Ok(()) => Ok(true),
+            Err(StorageError::Incomplete { .. }) => Ok(false),
+            Err(error) => Err(stored(error)),
+        }
+    }
+
+    pub(crate) fn release(&self, id: ResourceId, range: std::ops::Range<u64>) {
+        if let Some(held) = self.held.get(&id) {
+            held.entry.release(range);
+        }
+    }
+
+    /// Sees to it that nobody else gets these bytes.
+    pub(crate) fn discard(&mut self, id: ResourceId, when: Discard) {
+        let Some(held) = self.held.get_mut(&id) else {
+            return;
+        };
+        match (when, &self.store, held.key) {
+            (Discard::AtClose, ..) => held.doomed = true,
+            (Discard::Now, Some(store), Some(key)) if !held.entry.snapshot().superseded => {
+                // By another hand: this one's readers are on the old bytes and stay there. It is open, so this doesn't
+                // look at the disk.
+                store.open(&key).discard();
+            }
+            (Discard::Now, ..) => {}
+        }
+    }
+
+    /// What is stored stays readable; whoever waits for more is told why there is none.
+    pub(crate) fn fail(&self, error: &StreamError) {
+        for held in self.held.values() {
+            held.entry.fail(Arc::new(error.clone()));
+        }
+    }
+
+    pub(crate) fn reactivate(&self) {
+        for held in self.held.values() {
+            held.entry.reactivate();
+        }
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        for held in self.held.values().filter(|held| held.doomed) {
+            if !held.entry.snapshot().superseded {
+                held.entry.discard();
+            }
+        }
+    }
+}
+
+fn stored(error: StorageError) -> StreamError {
+    StreamError::Storage(Arc::new(error))
+}
+
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 is wrong either way.
+    since.map_or(0, |since| since.as_secs())
+}

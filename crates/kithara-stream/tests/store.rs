@@ -1,0 +1,461 @@
+//! A plan at work on the real driver with a real store: what is kept, shared, lost, compared and given up.
+
+// What was asked for is a list of ranges, also of one.
+#![allow(clippy::single_range_in_vec_init)]
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kithara_net::{
+    Attempts, Body, Bytes, Etag, Net, NetError, RedactedUrl, Request, Response, ResponseHead, Url,
+};
+use kithara_stream::assets::{
+    AssetStore, AssetStoreBuilder, Facts, Keep, ResourceKey, StoreOptions,
+};
+use kithara_stream::{
+    Backend, BackendConfig, Discard, Fetch, FetchId, Input, MediaInfo, Plan, Priority, ResourceId,
+    Run, RunCause, RunFacts, Source, Stored, StreamError, Wish,
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+const LEN: u64 = 300_000;
+const RESOURCE: ResourceId = ResourceId(0);
+
+fn url() -> Url {
+    Url::parse("http://fake.test/a?token=secret").expect("a URL")
+}
+
+fn byte_at(content: u8, offset: u64) -> u8 {
+    content.wrapping_add((offset % 251) as u8)
+}
+
+/// Serves one content; counts what it is asked for, and can hold its bodies back.
+struct FakeNet {
+    content: u8,
+    asked: Mutex<Vec<Range<u64>>>,
+    open: watch::Sender<bool>,
+    gone: AtomicBool,
+}
+
+impl FakeNet {
+    fn new(content: u8) -> Arc<Self> {
+        Arc::new(Self {
+            content,
+            asked: Mutex::default(),
+            open: watch::Sender::new(true),
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    fn asked(&self) -> Vec<Range<u64>> {
+        self.asked.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Net for FakeNet {
+    async fn fetch(&self, request: Request) -> Result<Response, NetError> {
+        let range = request.range.expect("the plan asks for ranges");
+        let (start, end) = (range.start, range.end.unwrap_or(LEN).min(LEN));
+        self.asked.lock().push(start..end);
+        if self.gone.load(Ordering::SeqCst) {
+            return Err(NetError::Broken {
+                url: RedactedUrl::new(&request.url),
+                source: "the fake link is down".into(),
+            });
+        }
+        let mut head = ResponseHead::partial(&request.url, start, end, Some(LEN));
+        head.validators.etag = Etag::parse(&format!("\"{}\"", self.content));
+        let bytes: Vec<u8> = (start..end).map(|at| byte_at(self.content, at)).collect();
+        let mut open = self.open.subscribe();
+        let body = Body::from_stream(futures_util::stream::once(async move {
+            let _ = open.wait_for(|open| *open).await;
+            Ok(Bytes::from(bytes))
+        }));
+        Ok(Response { head, body })
+    }
+}
+
+/// Opens, publishes, and fetches in one go whatever is missing and nobody else brings.
+struct Greedy {
+    key: ResourceKey,
+    overlap: u64,
+    discard: Option<Discard>,
+    priority: Priority,
+    wishes: VecDeque<Wish<Stored>>,
+    busy: bool,
+    next: u64,
+    published: bool,
+    identified: bool,
+}
+
+impl Greedy {
+    fn new(store: &AssetStore) -> Self {
+        Self {
+            key: store.key(&url(), &url()),
+            overlap: 0,
+            discard: None,
+            priority: Priority::Foreground,
+            wishes: VecDeque::new(),
+            busy: false,
+            next: 0,
+            published: false,
+            identified: false,
+        }
+    }
+
+    fn heard_stored(&mut self, stored: &Stored) {
+        self.wishes.push_back(Wish::Event(stored.clone()));
+        if !std::mem::replace(&mut self.published, true) {
+            self.publish();
+        }
+        let Some(gap) = stored.coverage.next_gap(0, LEN).filter(|_| !self.busy) else {
+            return;
+        };
+        let free = stored.others.next_gap(gap.start, gap.end);
+        if let Some(free) = free.filter(|free| free.start == gap.start) {
+            self.fetch(free);
+        }
+    }
+
+    fn fetch(&mut self, free: Range<u64>) {
+        self.busy = true;
+        self.next += 1;
+        let overlap = self.overlap.min(free.start);
+        self.wishes.push_back(Wish::Fetch(Fetch {
+            id: FetchId(self.next),
+            resource: RESOURCE,
+            url: url(),
+            range: free.start - overlap..free.end,
+            credit: free.end,
+            overlap,
+            if_range: None,
+            attempts: Attempts::default(),
+            priority: self.priority,
+        }));
+    }
+
+    fn publish(&mut self) {
+        self.wishes.push_back(Wish::Publish(RunFacts {
+            resource: RESOURCE,
+            start: Duration::ZERO,
+            info: MediaInfo::default(),
+            cause: RunCause::Start,
+            len: Some(LEN),
+            seekable: true,
+        }));
+    }
+}
+
+impl Plan for Greedy {
+    type Event = Stored;
+
+    fn handle(&mut self, _now: Duration, input: Input) {
+        let resource = RESOURCE;
+        match input {
+            Input::Tick => self.wishes.push_back(Wish::Open {
+                resource,
+                key: self.key,
+            }),
+            Input::Stored { stored, .. } => self.heard_stored(&stored),
+            Input::Taken { .. } => self.busy = false,
+            Input::Head { head, .. } if !self.identified => {
+                self.identified = true;
+                let facts = Facts {
+                    total: head.total,
+                    etag: head.validators.etag.map(|tag| tag.as_str().to_owned()),
+                    ..Facts::default()
+                };
+                let keep = Keep::Yes;
+                self.wishes.push_back(Wish::Identify {
+                    resource,
+                    facts,
+                    keep,
+                });
+                self.wishes.push_back(Wish::Length { resource, len: LEN });
+                self.wishes.push_back(Wish::Validated { resource });
+            }
+            Input::Done { .. } => {
+                self.busy = false;
+                self.wishes.push_back(Wish::Complete { resource, len: LEN });
+                if let Some(when) = self.discard {
+                    self.wishes.push_back(Wish::Discard { resource, when });
+                }
+            }
+            Input::Failed { error, .. } => {
+                self.busy = false;
+                self.wishes.push_back(Wish::Fail(error));
+            }
+            _ => {}
+        }
+    }
+
+    fn poll(&mut self) -> Option<Wish<Stored>> {
+        self.wishes.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+}
+
+fn store(dir: &Path) -> AssetStore {
+    let mut options = StoreOptions::at(dir);
+    options.min_free = 0;
+    let store = AssetStoreBuilder::new(options).require_disk(true).build();
+    store.expect("the folder can be used")
+}
+
+fn start(plan: Greedy, store: &AssetStore, net: &Arc<FakeNet>) -> Backend {
+    let net: Arc<dyn Net> = Arc::<FakeNet>::clone(net);
+    let config = BackendConfig::new(net).with_store(Some(store.clone()));
+    Backend::start(plan, config).expect("the I/O thread runs")
+}
+
+fn run(backend: &mut Backend) -> Run {
+    backend.next_run().expect("no failure").expect("a run")
+}
+
+fn read_all(run: &mut Run) -> Result<Vec<u8>, StreamError> {
+    let mut read = Vec::new();
+    match run.bytes.read_to_end(&mut read) {
+        Ok(_) => Ok(read),
+        Err(error) => Err(StreamError::from_io(&error).expect("a stream error is inside")),
+    }
+}
+
+fn content(content: u8) -> Vec<u8> {
+    (0..LEN).map(|at| byte_at(content, at)).collect()
+}
+
+/// Which content these bytes are; nothing is printed at such length.
+fn content_of(read: Result<Vec<u8>, StreamError>) -> Result<u8, String> {
+    let read = read.map_err(|error| format!("{error:?}"))?;
+    match (0..=9).find(|number| read == content(*number)) {
+        Some(number) => Ok(number),
+        None => Err(format!("{} bytes of something else", read.len())),
+    }
+}
+
+/// Leaves `stored` of a content in the store.
+fn leave(store: &AssetStore, number: u8, stored: Range<u64>) {
+    let entry = store.open(&store.key(&url(), &url()));
+    let facts = Facts {
+        total: Some(LEN),
+        etag: Some(format!("\"{number}\"")),
+        ..Facts::default()
+    };
+    entry.identify(facts, Keep::Yes).expect("nothing is known");
+    let bytes = &content(number)[stored.start as usize..stored.end as usize];
+    entry.write(stored.start, bytes).expect("there is room");
+    drop(entry);
+    store.settle();
+}
+
+#[test]
+fn what_was_fetched_once_is_read_without_a_request_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = FakeNet::new(1);
+    {
+        let store = store(dir.path());
+        let mut backend = start(Greedy::new(&store), &store, &net);
+        assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(1));
+        assert_eq!(net.asked(), [0..LEN]);
+        store.settle();
+        let info = store.info(store.asset(&url())).expect("it is stored");
+        assert!(info.complete, "{info:?}");
+    }
+    net.gone.store(true, Ordering::SeqCst);
+    let store = store(dir.path());
+    let mut backend = start(Greedy::new(&store), &store, &net);
+    assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(1));
+    assert_eq!(net.asked().len(), 1);
+}
+
+#[test]
+fn many_streams_of_one_resource_are_one_download() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, net) = (store(dir.path()), FakeNet::new(2));
+    net.open.send_replace(false);
+    let mut backends: Vec<Backend> = (0..20)
+        .map(|_| start(Greedy::new(&store), &store, &net))
+        .collect();
+    let readers: Vec<_> = backends
+        .iter_mut()
+        .map(|backend| {
+            let mut run = run(backend);
+            std::thread::spawn(move || read_all(&mut run).unwrap())
+        })
+        .collect();
+    net.open.send_replace(true);
+    for reader in readers {
+        assert_eq!(content_of(Ok(reader.join().unwrap())), Ok(2));
+    }
+    assert_eq!(net.asked(), [0..LEN], "the plan's one request, once");
+}
+
+#[test]
+fn when_the_one_who_fetches_goes_away_another_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, net) = (store(dir.path()), FakeNet::new(3));
+    net.open.send_replace(false);
+    let mut first = start(Greedy::new(&store), &store, &net);
+    drop(run(&mut first));
+    while net.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    let mut second = start(Greedy::new(&store), &store, &net);
+    let mut run = run(&mut second);
+    assert_eq!(net.asked().len(), 1, "it waits for the first");
+    drop(first);
+    while net.asked().len() < 2 {
+        std::thread::yield_now();
+    }
+    net.open.send_replace(true);
+    assert_eq!(content_of(read_all(&mut run)), Ok(3));
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_and_fetched_again_under_the_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = FakeNet::new(4);
+    {
+        let store = store(dir.path());
+        leave(&store, 4, 0..200_000);
+    }
+    flip(dir.path(), content(4)[70_000..70_100].to_vec().as_slice());
+    let store = store(dir.path());
+    let mut backend = start(Greedy::new(&store), &store, &net);
+    assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(4));
+    let asked = net.asked();
+    assert_eq!(asked[0], 200_000..LEN, "what was missing");
+    assert_eq!(asked[1..], [65_536..131_072], "the block that was damaged");
+}
+
+/// Changes one byte of the file under `dir` in which these bytes lie.
+fn flip(dir: &Path, bytes: &[u8]) {
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for found in std::fs::read_dir(folder).expect("a folder") {
+            let path = found.expect("a name").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut all = std::fs::read(&path).expect("a file");
+            let place = all.get(70_000..70_000 + bytes.len());
+            if place == Some(bytes) {
+                all[70_000] ^= 1;
+                return std::fs::write(path, all).expect("it is ours");
+            }
+        }
+    }
+    panic!("the bytes are not on the disk");
+}
+
+#[test]
+fn bytes_that_differ_from_the_stored_ones_are_told_and_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    leave(&store, 5, 0..100_000);
+    let plan = || Greedy {
+        overlap: 64,
+        // As if the server told no version.
+        identified: true,
+        ..Greedy::new(&store)
+    };
+    let mut backend = start(plan(), &store, &FakeNet::new(6));
+    let error = read_all(&mut run(&mut backend)).unwrap_err();
+    assert!(
+        matches!(&error, StreamError::ContentChanged { .. }),
+        "{error:?}"
+    );
+    assert!(!format!("{error} {error:?}").contains("secret"));
+    drop(backend);
+    // The same content passes, and is joined.
+    let same = FakeNet::new(5);
+    let mut backend = start(plan(), &store, &same);
+    assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(5));
+    assert_eq!(same.asked(), [100_000 - 64..LEN]);
+}
+
+#[test]
+fn what_was_discarded_is_not_given_to_the_next_and_stays_with_its_reader() {
+    for when in [Discard::Now, Discard::AtClose] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, old, new) = (store(dir.path()), FakeNet::new(7), FakeNet::new(8));
+        let plan = Greedy {
+            discard: Some(when),
+            ..Greedy::new(&store)
+        };
+        let mut backend = start(plan, &store, &old);
+        let mut first = run(&mut backend);
+        assert_eq!(content_of(read_all(&mut first)), Ok(7));
+        // Its answer comes after what is asked for before it, and so after the discard.
+        Source::seek(&mut backend, Duration::ZERO).unwrap();
+        store.settle();
+        if when == Discard::AtClose {
+            let mut joined = start(Greedy::new(&store), &store, &new);
+            assert_eq!(content_of(read_all(&mut run(&mut joined))), Ok(7));
+            assert!(new.asked().is_empty());
+            drop(joined);
+            drop(backend);
+        } else {
+            let mut again = start(Greedy::new(&store), &store, &new);
+            assert_eq!(content_of(read_all(&mut run(&mut again))), Ok(8));
+            first.bytes.seek(std::io::SeekFrom::Start(0)).unwrap();
+            assert_eq!(
+                content_of(read_all(&mut first)),
+                Ok(7),
+                "it is still the old one"
+            );
+            drop(backend);
+        }
+        drop(first);
+        // Closing happens on the I/O thread: another stream's answer comes after it.
+        let mut last = start(Greedy::new(&store), &store, &new);
+        assert_eq!(content_of(read_all(&mut run(&mut last))), Ok(8));
+    }
+}
+
+#[test]
+fn a_background_transfer_stands_aside_while_another_moves_and_helps_who_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, other_dir) = (store(dir.path()), tempfile::tempdir().unwrap());
+    let other = AssetStoreBuilder::new(StoreOptions::at(other_dir.path()))
+        .build()
+        .unwrap();
+    let (busy, idle) = (FakeNet::new(9), FakeNet::new(0));
+    busy.open.send_replace(false);
+    let mut foreground = start(Greedy::new(&other), &other, &busy);
+    drop(run(&mut foreground));
+    while busy.asked().is_empty() {
+        std::thread::yield_now();
+    }
+    let plan = Greedy {
+        priority: Priority::Background,
+        ..Greedy::new(&store)
+    };
+    let mut background = start(plan, &store, &idle);
+    drop(run(&mut background));
+    // A third stream's whole life gives the I/O thread every opportunity.
+    let (third_dir, third_net) = (tempfile::tempdir().unwrap(), FakeNet::new(1));
+    let third = AssetStoreBuilder::new(StoreOptions::at(third_dir.path()))
+        .build()
+        .unwrap();
+    let mut passing = start(Greedy::new(&third), &third, &third_net);
+    assert_eq!(content_of(read_all(&mut run(&mut passing))), Ok(1));
+    assert!(idle.asked().is_empty(), "the other one still moves");
+    // Somebody wants to hear what the background brings: he is not made to wait for the first.
+    let mut listener = start(Greedy::new(&store), &store, &idle);
+    assert_eq!(content_of(read_all(&mut run(&mut listener))), Ok(0));
+    assert_eq!(idle.asked(), [0..LEN]);
+    drop(foreground);
+}

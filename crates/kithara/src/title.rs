@@ -1,0 +1,129 @@
+//! What is opened: a source, and everything it is opened with, ready to be opened again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kithara_audio::{Audio, AudioConfig, Opening};
+use kithara_net::Net;
+use kithara_stream::EventSink;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::store::Store;
+use crate::{Error, ResourceConfig, ResourceEvent, ResourceSrc, SourceType};
+
+/// A source and what it is opened with.
+pub(crate) struct Title {
+    place: Place,
+    hint: Option<String>,
+    look_ahead_bytes: Option<u64>,
+    audio: AudioConfig,
+    sink: EventSink<ResourceEvent>,
+    cancel: CancellationToken,
+}
+
+enum Place {
+    Remote {
+        url: Url,
+        net: Arc<dyn Net>,
+        store: Store,
+    },
+    /// Where it belongs: no cache has a copy.
+    Local(PathBuf),
+}
+
+impl Title {
+    /// Refuses what this build has no protocol for.
+    pub(crate) fn new(
+        config: ResourceConfig,
+        cancel: CancellationToken,
+        sink: EventSink<ResourceEvent>,
+    ) -> Result<Self, Error> {
+        let refused = |what| Err(Error::unsupported(format!("{}: {what}", config.src)));
+        if SourceType::detect(&config.src) == SourceType::HlsStream {
+            return refused("HLS playlists are not supported yet");
+        }
+        if cfg!(not(feature = "file")) {
+            return refused("this build has no protocol that opens it; enable the feature `file`");
+        }
+        let place = match config.src {
+            ResourceSrc::Url(url) => Place::Remote {
+                url,
+                net: config.client.net()?,
+                store: config.store,
+            },
+            ResourceSrc::Path(path) => Place::Local(path),
+        };
+        let mut audio = AudioConfig::new()
+            .with_preload(config.preload)
+            .with_events(sink.map(ResourceEvent::from));
+        if let Some(pool) = config.pcm_pool {
+            audio = audio.with_pool(pool);
+        }
+        Ok(Self {
+            place,
+            hint: config.hint,
+            look_ahead_bytes: config.look_ahead_bytes,
+            audio,
+            sink,
+            cancel,
+        })
+    }
+
+    /// Begins to open it.
+    #[cfg(feature = "file")]
+    pub(crate) fn open(&self) -> Opening {
+        use kithara_file::File;
+        use kithara_stream::StreamType;
+
+        let (config, store) = self.file();
+        // The store may have to look at the disk: that is for the decode thread, not for the caller.
+        let source = move || {
+            let config = config.with_store(store.open());
+            Ok(Box::new(File::open(config)?) as _)
+        };
+        Audio::open(source, self.audio.clone())
+    }
+
+    /// There is nothing that could open it, and so nothing of the kind is ever made.
+    #[cfg(not(feature = "file"))]
+    pub(crate) fn open(&self) -> Opening {
+        let refuse = || Err(kithara_stream::StreamError::Closed);
+        Audio::open(refuse, self.audio.clone())
+    }
+
+    /// Begins to fetch it for later. May block on the disk to open the store.
+    #[cfg(feature = "file")]
+    pub(crate) fn prefetch(
+        &self,
+        amount: kithara_file::Amount,
+    ) -> Result<kithara_file::Prefetch, Error> {
+        let (config, store) = self.file();
+        let prefetch = kithara_file::prefetch(config.with_store(store.open()), amount);
+        prefetch.map_err(Error::from)
+    }
+
+    #[cfg(feature = "file")]
+    fn file(&self) -> (kithara_file::FileConfig, Store) {
+        use kithara_file::{FileConfig, FilePolicy, FileSrc};
+
+        let (src, store) = match &self.place {
+            Place::Remote { url, net, store } => {
+                (FileSrc::Remote(url.clone(), net.clone()), store.clone())
+            }
+            Place::Local(path) => (FileSrc::Local(path.clone()), Store::None),
+        };
+        let mut policy = FilePolicy::default();
+        if let Some(bytes) = self.look_ahead_bytes {
+            policy.look_ahead_bytes = bytes;
+        }
+        let mut config = FileConfig::new(src)
+            .with_policy(policy)
+            .with_events(self.sink.map(ResourceEvent::from))
+            .with_cancel(self.cancel.clone());
+        if let Some(hint) = &self.hint {
+            config = config.with_hint(hint.clone());
+        }
+        (config, store)
+    }
+}

@@ -226,6 +226,24 @@ fn what_may_not_be_kept_is_played_and_leaves_nothing() {
 }
 
 #[test]
+fn what_may_not_be_kept_is_kept_all_the_same_if_the_caller_says_so() {
+    let (bytes, expected) = long(5);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes).header("Cache-Control", "no-store"));
+    let url = server.url("/a.wav");
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let cache = Cache::at(dir.path());
+        let config = cache.config(&url).ignoring_no_store();
+        Listener::open(config).plays_exactly(&expected, "kept");
+        cache.end();
+    }
+    let requests = server.requests_for("/a.wav");
+    let sent: u64 = requests.iter().map(|request| request.sent_body).sum();
+    assert_eq!(sent, bytes.len() as u64, "fetched once");
+}
+
+#[test]
 fn another_signature_is_the_same_title_and_another_namespace_is_not() {
     let (bytes, expected) = long(3);
     let server = FaultServer::start();

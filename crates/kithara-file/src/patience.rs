@@ -16,12 +16,22 @@ const MAX_REST: Duration = Duration::from_secs(60);
 pub(crate) struct Patience {
     spent: u32,
     rest_until: Option<Duration>,
+    /// Since when the reader waits without a byte coming.
+    waiting_since: Option<Duration>,
 }
 
 impl Patience {
     /// A byte came, or the listener asks anew: everything is allowed again.
-    pub(crate) fn restart(&mut self) {
-        *self = Self::default();
+    pub(crate) fn restart(&mut self, now: Duration) {
+        *self = Self {
+            waiting_since: self.waiting_since.map(|_| now),
+            ..Self::default()
+        };
+    }
+
+    /// The reader waits, or has something to read.
+    pub(crate) fn handle_demand(&mut self, now: Duration, waits: bool) {
+        self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
     }
 
     /// A request failed that the network layer tries again by itself.
@@ -48,10 +58,12 @@ impl Patience {
     }
 
     /// What a request may spend that the reader is blocked on: all that the policy has left.
-    pub(crate) fn for_reader(&self) -> Attempts {
+    pub(crate) fn for_reader(&self, now: Duration) -> Attempts {
+        let since = self.waiting_since.filter(|_| self.spent > 0);
         Attempts {
             spent: self.spent,
             until: u32::MAX,
+            waited: since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
         }
     }
 
@@ -61,6 +73,7 @@ impl Patience {
         (self.spent < AHEAD).then_some(Attempts {
             spent: self.spent,
             until,
+            waited: Duration::ZERO,
         })
     }
 
@@ -96,12 +109,40 @@ mod tests {
         ] {
             let until = patience.for_look_ahead().map(|attempts| attempts.until);
             assert_eq!(until, look_ahead, "{spent}");
-            let until = u32::MAX;
-            assert_eq!(patience.for_reader(), Attempts { spent, until });
+            let for_reader = patience.for_reader(Duration::from_secs(5));
+            let expected = Attempts {
+                spent,
+                ..Attempts::default()
+            };
+            assert_eq!(for_reader, expected);
             patience.handle_retry();
         }
-        patience.restart();
+        patience.restart(Duration::from_secs(5));
         assert_eq!(patience, Patience::default());
+    }
+
+    #[test]
+    fn what_the_reader_has_waited_through_failures_of_look_ahead_counts() {
+        let at = Duration::from_secs;
+        let mut patience = Patience::default();
+        patience.handle_demand(at(10), true);
+        patience.handle_demand(at(12), true);
+        assert_eq!(
+            patience.for_reader(at(20)).waited,
+            Duration::ZERO,
+            "nothing failed"
+        );
+        patience.handle_retry();
+        assert_eq!(patience.for_reader(at(31)).waited, at(21));
+        patience.restart(at(40));
+        patience.handle_retry();
+        assert_eq!(
+            patience.for_reader(at(43)).waited,
+            at(3),
+            "a byte came at 40"
+        );
+        patience.handle_demand(at(44), false);
+        assert_eq!(patience.for_reader(at(50)).waited, Duration::ZERO);
     }
 
     #[test]

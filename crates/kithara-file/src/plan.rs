@@ -278,7 +278,7 @@ impl FilePlan {
     fn start(&mut self, now: Duration, range: Range<u64>, credit: u64) {
         let for_reader = self.origin.is_none() || self.amount.is_some() || self.is_blocked();
         let attempts = match for_reader {
-            true => Some(self.patience.for_reader()),
+            true => Some(self.patience.for_reader(now)),
             false => self.patience.for_look_ahead(),
         };
         let Some(attempts) = attempts else { return };
@@ -510,13 +510,14 @@ impl Plan for FilePlan {
             // How the store stands comes next, and decides.
             Input::Taken { fetch } => self.transfers.retain(|transfer| transfer.id != fetch),
             Input::Demand(demand) => {
+                self.patience.handle_demand(now, demand.wanted.is_some());
                 self.demand = demand;
                 self.last_demand = now;
                 self.schedule(now);
             }
             Input::Seek { .. } => {
                 self.postponed = None;
-                self.patience.restart();
+                self.patience.restart(now);
                 if self.state == State::Failed {
                     self.state = State::Fetching;
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_file::{FileEvent, FilePlan, FilePolicy};
-use kithara_stream::net::{Attempts, NetError, RangeSupport, RedactedUrl, ResponseHead};
+use kithara_stream::net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
 use kithara_stream::{
     Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, StreamError, Wish,
 };
@@ -145,7 +145,7 @@ fn a_server_that_wants_to_be_left_alone_is_even_when_the_reader_runs_dry() {
     hand.stored(first, 0..512 * KIB);
     hand.be(64 * KIB);
     let ahead = fetch(&hand.hear(Input::Done { fetch: first }));
-    assert_eq!(ahead.attempts, Attempts { spent: 0, until: 2 });
+    assert_eq!((ahead.attempts.spent, ahead.attempts.until), (0, 2));
     let error = busy(30);
     let fetch_id = ahead.id;
     hand.hear(Input::Failed {
@@ -159,7 +159,7 @@ fn a_server_that_wants_to_be_left_alone_is_even_when_the_reader_runs_dry() {
     hand.1 = Duration::from_secs(30);
     let again = fetch(&hand.hear(Input::Tick));
     let until = u32::MAX;
-    assert_eq!(again.attempts, Attempts { spent: 1, until });
+    assert_eq!((again.attempts.spent, again.attempts.until), (1, until));
     assert_eq!(again.range.start, 512 * KIB);
 }
 
@@ -184,7 +184,7 @@ fn bytes_that_come_again_do_not_win_back_what_was_spent() {
     };
     let second = fetch(&hand.want(MIB));
     let until = u32::MAX;
-    assert_eq!(second.attempts, Attempts { spent: 3, until });
+    assert_eq!((second.attempts.spent, second.attempts.until), (3, until));
     assert_eq!(
         second.range,
         MIB..u64::MAX,
@@ -199,7 +199,7 @@ fn bytes_that_come_again_do_not_win_back_what_was_spent() {
     hand.be(64 * KIB);
     hand.retrying(second.id, 4);
     let third = fetch(&hand.want(MIB));
-    assert_eq!(third.attempts, Attempts { spent: 4, until });
+    assert_eq!((third.attempts.spent, third.attempts.until), (4, until));
     hand.hear(Input::Head {
         fetch: third.id,
         head,
@@ -210,5 +210,5 @@ fn bytes_that_come_again_do_not_win_back_what_was_spent() {
     // A seek starts over.
     hand.hear(Input::Seek { to: Duration::ZERO });
     let anew = fetch(&hand.want(MIB));
-    assert_eq!(anew.attempts, Attempts { spent: 0, until });
+    assert_eq!((anew.attempts.spent, anew.attempts.until), (0, until));
 }

@@ -1,6 +1,7 @@
 //! What is asked for.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use url::Url;
@@ -88,6 +89,8 @@ pub struct Attempts {
     /// The count at which this request gives up, should the policy not give up before. The request itself is always
     /// made.
     pub until: u32,
+    /// How long somebody has waited through these failures already: it counts against the budget of time.
+    pub waited: Duration,
 }
 
 impl Default for Attempts {
@@ -96,6 +99,7 @@ impl Default for Attempts {
         Self {
             spent: 0,
             until: u32::MAX,
+            waited: Duration::ZERO,
         }
     }
 }

@@ -69,6 +69,7 @@ pub struct Retry {
     policy: RetryPolicy,
     failures: u32,
     until: u32,
+    waited: Duration,
     first_failure: Option<Duration>,
     wrong_ranges: u32,
 }
@@ -81,6 +82,7 @@ impl Retry {
             policy,
             failures: attempts.spent,
             until: attempts.until,
+            waited: attempts.waited,
             first_failure: None,
             wrong_ranges: 0,
         }
@@ -90,12 +92,14 @@ impl Retry {
     pub fn with_attempts(mut self, attempts: Attempts) -> Self {
         self.failures = attempts.spent;
         self.until = attempts.until;
+        self.waited = attempts.waited;
         self
     }
 
     /// New bytes arrived: the count and the budget start over. A server that answers wrong ranges is not forgiven.
     pub fn handle_progress(&mut self) {
         self.failures = 0;
+        self.waited = Duration::ZERO;
         self.first_failure = None;
     }
 
@@ -120,7 +124,8 @@ impl Retry {
             1.0
         };
         let since = *self.first_failure.get_or_insert(now);
-        let left = self.policy.budget.saturating_sub(now.saturating_sub(since));
+        let failing = now.saturating_sub(since) + self.waited;
+        let left = self.policy.budget.saturating_sub(failing);
         if left.is_zero() {
             return Decision::Exhausted;
         }
@@ -132,7 +137,7 @@ impl Retry {
             Some(wait) if wait > left => Decision::Exhausted,
             Some(wait) => Decision::After(self.spread(wait, unit).min(left)),
             None if self.failures == self.policy.retries => {
-                let rest = self.policy.span.saturating_sub(now.saturating_sub(since));
+                let rest = self.policy.span.saturating_sub(failing);
                 let last = rest + MAX_SPREAD.mul_f64(unit);
                 Decision::After(self.back_off(unit).max(last).min(left))
             }
@@ -195,7 +200,11 @@ mod tests {
     #[test]
     fn what_was_spent_before_counts_and_what_is_kept_for_later_is_not_spent() {
         let failures_until_the_end = |policy, spent, until| {
-            let mut retry = Retry::new(policy).with_attempts(Attempts { spent, until });
+            let mut retry = Retry::new(policy).with_attempts(Attempts {
+                spent,
+                until,
+                ..Attempts::default()
+            });
             let mut count = 1;
             while retry.handle_failure(Duration::ZERO, &busy(None), 0.5) != Decision::Exhausted {
                 count += 1;
@@ -218,7 +227,11 @@ mod tests {
         assert_eq!(failures_until_the_end(RetryPolicy::none(), 0, 3), 1);
 
         // Bytes start the count over, not the limit.
-        let attempts = Attempts { spent: 2, until: 3 };
+        let attempts = Attempts {
+            spent: 2,
+            until: 3,
+            ..Attempts::default()
+        };
         let mut retry = Retry::new(RetryPolicy::default()).with_attempts(attempts);
         retry.handle_progress();
         for _ in 0..2 {
@@ -401,6 +414,27 @@ mod tests {
             retry.handle_failure(seconds(1030.0), &busy(Some(31)), 0.0),
             Decision::Exhausted
         );
+    }
+
+    #[test]
+    fn what_was_waited_through_before_counts_until_a_byte_comes() {
+        let waited = seconds(21.0);
+        let attempts = Attempts {
+            spent: 2,
+            waited,
+            ..Attempts::default()
+        };
+        let mut retry = Retry::new(RetryPolicy::default()).with_attempts(attempts);
+        let first = retry.handle_failure(seconds(100.0), &busy(None), 1.0);
+        assert!(matches!(first, Decision::After(_)), "{first:?}");
+        let late = seconds(139.0);
+        assert_eq!(
+            retry.handle_failure(late, &busy(None), 1.0),
+            Decision::Exhausted
+        );
+        retry.handle_progress();
+        let anew = retry.handle_failure(late, &busy(None), 1.0);
+        assert!(matches!(anew, Decision::After(_)), "{anew:?}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct ResourceConfig {
     pub(crate) look_ahead_bytes: Option<u64>,
     pub(crate) client: Client,
     pub(crate) store: Store,
+    pub(crate) ignore_no_store: bool,
     pub(crate) sink: EventSink<ResourceEvent>,
     pub(crate) events: Events<ResourceEvent>,
 }
@@ -95,6 +96,7 @@ impl ResourceConfig {
             look_ahead_bytes: None,
             client: Client::Shared,
             store: Store::Shared,
+            ignore_no_store: false,
             sink,
             events,
         }
@@ -172,6 +174,13 @@ impl ResourceConfig {
     #[must_use]
     pub fn without_store(mut self) -> Self {
         self.store = Store::None;
+        self
+    }
+
+    /// Keeps the title even if its server asks that it be not stored (`Cache-Control: no-store`, RFC 9111 §5.2.2.5).
+    #[must_use]
+    pub fn ignoring_no_store(mut self) -> Self {
+        self.ignore_no_store = true;
         self
     }
 

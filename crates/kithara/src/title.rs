@@ -17,6 +17,7 @@ pub(crate) struct Title {
     place: Place,
     hint: Option<String>,
     look_ahead_bytes: Option<u64>,
+    ignore_no_store: bool,
     audio: AudioConfig,
     sink: EventSink<ResourceEvent>,
     cancel: CancellationToken,
@@ -64,6 +65,7 @@ impl Title {
             place,
             hint: config.hint,
             look_ahead_bytes: config.look_ahead_bytes,
+            ignore_no_store: config.ignore_no_store,
             audio,
             sink,
             cancel,
@@ -113,7 +115,10 @@ impl Title {
             }
             Place::Local(path) => (FileSrc::Local(path.clone()), Store::None),
         };
-        let mut policy = FilePolicy::default();
+        let mut policy = FilePolicy {
+            ignore_no_store: self.ignore_no_store,
+            ..FilePolicy::default()
+        };
         if let Some(bytes) = self.look_ahead_bytes {
             policy.look_ahead_bytes = bytes;
         }

@@ -101,7 +101,7 @@ impl FilePlan {
         let before = self.coverage.total();
         self.coverage.insert(stored.clone());
         if self.coverage.total() > before {
-            self.patience.restart();
+            self.patience.restart(now);
         }
         if let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) {
             transfer.coming.start = stored.end;

@@ -30,7 +30,10 @@ impl FilePlan {
             overlap: range.end,
             range,
             if_range: None,
-            attempts: Attempts { spent: 0, until: 1 },
+            attempts: Attempts {
+                until: 1,
+                ..Attempts::default()
+            },
             priority: Priority::Foreground,
         }));
     }

@@ -94,6 +94,8 @@ struct Greedy {
     next: u64,
     published: bool,
     identified: bool,
+    /// A transfer has ended, and what follows from that was wished for.
+    done: Arc<AtomicBool>,
 }
 
 impl Greedy {
@@ -108,6 +110,7 @@ impl Greedy {
             next: 0,
             published: false,
             identified: false,
+            done: Arc::default(),
         }
     }
 
@@ -188,6 +191,7 @@ impl Plan for Greedy {
                 if let Some(when) = self.discard {
                     self.wishes.push_back(Wish::Discard { resource, when });
                 }
+                self.done.store(true, Ordering::SeqCst);
             }
             Input::Failed { error, .. } => {
                 self.busy = false;
@@ -217,6 +221,15 @@ fn start(plan: Greedy, store: &AssetStore, net: &Arc<FakeNet>) -> Backend {
     let net: Arc<dyn Net> = Arc::<FakeNet>::clone(net);
     let config = BackendConfig::new(net).with_store(Some(store.clone()));
     Backend::start(plan, config).expect("the I/O thread runs")
+}
+
+/// Returns once everything was done that the end of a transfer brought with it. All bytes can be read before that.
+fn until_done(backend: &mut Backend, done: &AtomicBool) {
+    while !done.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    // The I/O thread answers in a later turn.
+    Source::seek(backend, Duration::ZERO).expect("it runs");
 }
 
 fn run(backend: &mut Backend) -> Run {
@@ -265,9 +278,12 @@ fn what_was_fetched_once_is_read_without_a_request_after_a_restart() {
     let net = FakeNet::new(1);
     {
         let store = store(dir.path());
-        let mut backend = start(Greedy::new(&store), &store, &net);
+        let plan = Greedy::new(&store);
+        let done = plan.done.clone();
+        let mut backend = start(plan, &store, &net);
         assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(1));
         assert_eq!(net.asked(), [0..LEN]);
+        until_done(&mut backend, &done);
         store.settle();
         let info = store.info(store.asset(&url())).expect("it is stored");
         assert!(info.complete, "{info:?}");
@@ -395,11 +411,11 @@ fn what_was_discarded_is_not_given_to_the_next_and_stays_with_its_reader() {
             discard: Some(when),
             ..Greedy::new(&store)
         };
+        let done = plan.done.clone();
         let mut backend = start(plan, &store, &old);
         let mut first = run(&mut backend);
         assert_eq!(content_of(read_all(&mut first)), Ok(7));
-        // Its answer comes after what is asked for before it, and so after the discard.
-        Source::seek(&mut backend, Duration::ZERO).unwrap();
+        until_done(&mut backend, &done);
         store.settle();
         if when == Discard::AtClose {
             let mut joined = start(Greedy::new(&store), &store, &new);

@@ -187,15 +187,22 @@ impl Gate {
         }
     }
 
-    /// The resource is finished.
-    pub(crate) fn commit(&self, final_len: u64) {
+    /// The resource is finished, unless a reader has found some of it lost since
+    /// [`may_commit`](Self::may_commit) looked: then its writer is to bring that again, like what is lost later.
+    pub(crate) fn commit(&self, final_len: u64) -> Result<(), StorageError> {
         let mut state = self.state.lock();
         state.end = Some(final_len);
         state.coverage.remove(final_len..u64::MAX);
-        state.phase = Phase::Committed;
         state.was_committed = true;
+        let gap = state.coverage.next_gap(0, final_len);
+        if gap.is_none() {
+            state.phase = Phase::Committed;
+        }
         let woken = state.take_settled(|_| true);
         wake(state, woken);
+        gap.map_or(Ok(()), |gap| {
+            Err(StorageError::Incomplete { gap, final_len })
+        })
     }
 
     /// The writer gave up.
@@ -548,6 +555,22 @@ mod tests {
         assert_eq!(gate.waiting(), 2);
         gate.cover(20..30, &[]);
         assert_eq!((counter.wakes(), gate.waiting()), (1, 1));
+    }
+
+    #[test]
+    fn bytes_lost_while_it_is_being_committed_are_waited_for() {
+        let gate = Gate::new();
+        gate.cover(0..10, &[]);
+        gate.may_commit(10).unwrap();
+        gate.lose(3..5);
+        assert!(
+            matches!(gate.commit(10), Err(StorageError::Incomplete { gap, .. }) if gap == (3..5))
+        );
+        assert!(!poll(&gate, 3..4).0, "its writer may bring them");
+        assert!(poll(&gate, 10..11).0, "its end is known");
+        gate.cover(3..5, &[]);
+        gate.commit(10).unwrap();
+        assert_eq!(gate.committed_len(), Some(10));
     }
 
     #[test]

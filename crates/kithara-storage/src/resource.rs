@@ -335,7 +335,7 @@ impl ResourceWriter {
     /// power failure. Blocks for that long. Repeating it with the same length does nothing.
     ///
     /// # Errors
-    /// [`StorageError::Incomplete`] names the first gap. [`StorageError::Io`] or [`StorageError::Full`] if the file can't
+    /// [`StorageError::Incomplete`] names the first gap, which may be bytes found lost meanwhile. [`StorageError::Io`] or [`StorageError::Full`] if the file can't
     /// be made durable: it isn't committed, and a file whose sync failed shouldn't be trusted again. Also
     /// [`StorageError::Closed`], and [`StorageError::ReadOnly`] if it is committed with another length.
     pub fn commit(&mut self, final_len: u64) -> Result<(), StorageError> {
@@ -352,8 +352,7 @@ impl ResourceWriter {
         driver
             .commit(final_len)
             .map_err(|error| StorageError::io("commit", place(), error))?;
-        gate.commit(final_len);
-        Ok(())
+        gate.commit(final_len)
     }
 
     /// Announces the length: reads at or behind it see the end, even while bytes before it are missing.

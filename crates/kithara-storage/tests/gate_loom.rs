@@ -258,6 +258,30 @@ fn who_finds_bytes_lost_and_waits_gets_them_when_they_are_brought_again() {
 }
 
 #[test]
+fn bytes_found_lost_during_a_commit_can_be_brought_again() {
+    loom::model(|| {
+        let driver = Box::new(LosesAll(false.into()));
+        let (mut writer, resource) = StorageResource::with_stored(driver, Coverage::whole(4), None);
+        let reader = thread::spawn({
+            let resource = resource.clone();
+            move || resource.read_at(0, &mut [0; 4])
+        });
+        // Whether that was before, meanwhile or after.
+        let _ = writer.commit(4);
+        assert!(matches!(
+            reader.join().unwrap(),
+            Err(StorageError::Lost { .. })
+        ));
+        writer.write_at(0, b"four").unwrap();
+        writer.commit(4).unwrap();
+        assert!(matches!(
+            resource.wait_range(0..4, &Interrupt::new()),
+            Ok(WaitOutcome::Ready)
+        ));
+    });
+}
+
+#[test]
 fn who_finds_bytes_lost_just_as_the_writer_goes_never_waits_for_ever() {
     loom::model(|| {
         let (writer, resource) = committed_but_lost();

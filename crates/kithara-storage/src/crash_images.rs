@@ -2,7 +2,8 @@
 //!
 //! What was written but not synced may be there, or not, or in part, each for itself and in any order: a later change may
 //! have made it and an earlier one not. Bytes are safe once their file was synced, names once their directory was. A
-//! sync that failed made nothing safe, and no later one does.
+//! sync of a file that failed made nothing of it safe, and no later one does: systems forget that bytes are unwritten. One
+//! of a directory may be repeated: names are the file system's own, and one that cannot write those writes nothing more.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -112,3 +112,19 @@ pub trait DiskFile: Send + Sync {
 
 /// A lock that is held until it is dropped.
 pub trait DiskLock: Send + Sync {}
+
+/// Whether the process, or the system, has as many files open as it may: closing one helps.
+///
+/// ```
+/// assert!(!kithara_storage::too_many_open(&std::io::ErrorKind::NotFound.into()));
+/// ```
+pub fn too_many_open(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let codes = [libc::EMFILE, libc::ENFILE];
+    // ERROR_TOO_MANY_OPEN_FILES.
+    #[cfg(not(unix))]
+    let codes = [4];
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}

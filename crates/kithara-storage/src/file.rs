@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::positional::{
     directory_of, has_second_name, private, read_at, sync_directory, unblocked, what_else, write_at,
@@ -31,6 +32,8 @@ pub struct FileDriver {
     file: File,
     /// `None` for a file without a name, whose bytes nobody can find after a crash.
     path: Option<PathBuf>,
+    /// Where the bytes end that were written so far.
+    end: AtomicU64,
 }
 
 impl FileDriver {
@@ -46,7 +49,11 @@ impl FileDriver {
         };
         let file =
             file.map_err(|error| StorageError::io("make a temporary file in", place(), error))?;
-        Ok(Self { file, path: None })
+        Ok(Self {
+            file,
+            path: None,
+            end: AtomicU64::new(0),
+        })
     }
 
     /// A private file at `path`.
@@ -99,7 +106,19 @@ impl FileDriver {
         Ok(Self {
             file,
             path: Some(path.to_path_buf()),
+            end: AtomicU64::new(0),
         })
+    }
+
+    /// What somebody has cut off of what was written. Writing behind it would turn it into zeros.
+    fn cut_off(&self) -> io::Result<Range<u64>> {
+        let end = self.end.load(Ordering::Relaxed);
+        let len = match self.path {
+            Some(_) => self.file.metadata()?.len(),
+            // Nobody else can reach it.
+            None => end,
+        };
+        Ok(len.min(end)..end)
     }
 
     /// The length of the file in bytes.
@@ -145,11 +164,20 @@ impl Driver for FileDriver {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<Vec<Range<u64>>> {
+        let written = offset..offset + bytes.len() as u64;
+        let gone = self.cut_off()?;
         write_at(&self.file, offset, bytes)?;
-        Ok(Vec::new())
+        self.end.fetch_max(written.end, Ordering::Relaxed);
+        let before = gone.start..gone.end.min(written.start);
+        let behind = gone.start.max(written.end)..gone.end;
+        let lost = [before, behind].into_iter().filter(|lost| !lost.is_empty());
+        Ok(lost.collect())
     }
 
     fn commit(&self, final_len: u64) -> io::Result<()> {
+        if self.cut_off()?.start < final_len.min(self.end.load(Ordering::Relaxed)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.file.set_len(final_len)?;
         let Some(path) = &self.path else {
             return Ok(());

@@ -133,16 +133,20 @@ impl Gate {
         })
     }
 
-    /// The bytes of `range` can be read from now on, except those that had to go to make room for others.
-    pub(crate) fn cover(&self, range: Range<u64>, gone: &[Range<u64>]) {
+    /// These bytes can be read from now on, except those that had to go to make room for others.
+    pub(crate) fn cover(&self, written: &[Range<u64>], gone: &[Range<u64>]) {
         let mut state = self.state.lock();
-        state.coverage.insert(range.clone());
+        for range in written {
+            state.coverage.insert(range.clone());
+        }
         for gone in gone {
             state.coverage.remove(gone.clone());
         }
         // Only those whose range was touched can have become complete.
-        let woken =
-            state.take_settled(|waiter| waiter.start < range.end && range.start < waiter.end);
+        let touched = |waiter: &Range<u64>, range: &Range<u64>| {
+            waiter.start < range.end && range.start < waiter.end
+        };
+        let woken = state.take_settled(|waiter| written.iter().any(|range| touched(waiter, range)));
         wake(state, woken);
     }
 
@@ -404,6 +408,7 @@ fn wake(state: MutexGuard<'_, State>, wakers: Vec<Waker>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // A list of ranges may have one.
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -457,10 +462,10 @@ mod tests {
     #[test]
     fn a_blocked_thread_goes_on_when_its_whole_range_is_there() {
         let answer = blocked(10..20, |gate, _| {
-            gate.cover(0..5, &[]);
-            gate.cover(15..30, &[]);
+            gate.cover(&[0..5], &[]);
+            gate.cover(&[15..30], &[]);
             assert_eq!(gate.waiting(), 1, "half of its range does not wake it");
-            gate.cover(5..15, &[]);
+            gate.cover(&[5..15], &[]);
         });
         assert_eq!(answer.unwrap(), WaitOutcome::Ready);
     }
@@ -474,7 +479,7 @@ mod tests {
         let failed = blocked(10..20, |gate, _| gate.fail(StdArc::new(std::fmt::Error)));
         assert!(matches!(failed, Err(StorageError::Failed { range, .. }) if range == (10..20)));
         let abandoned = blocked(10..20, |gate, _| {
-            gate.cover(10..12, &[]);
+            gate.cover(&[10..12], &[]);
             gate.abandon();
         });
         assert!(matches!(abandoned, Err(StorageError::Abandoned { range }) if range == (12..20)));
@@ -501,7 +506,7 @@ mod tests {
             for _ in 0..100 {
                 gate.interrupt_all();
             }
-            gate.cover(10..20, &[]);
+            gate.cover(&[10..20], &[]);
         });
         assert_eq!(answer.unwrap(), WaitOutcome::Ready);
     }
@@ -512,8 +517,8 @@ mod tests {
         let tasks: Vec<_> = (0..50)
             .map(|n| poll(&gate, n * 10..n * 10 + 10).1)
             .collect();
-        gate.cover(70..80, &[]);
-        gate.cover(105..118, &[]);
+        gate.cover(&[70..80], &[]);
+        gate.cover(&[105..118], &[]);
         let woken: Vec<_> = tasks.iter().map(|task| task.wakes()).collect();
         assert!(
             woken
@@ -553,14 +558,14 @@ mod tests {
             assert!(gate.poll(&cx, &(20..30)).is_pending());
         }
         assert_eq!(gate.waiting(), 2);
-        gate.cover(20..30, &[]);
+        gate.cover(&[20..30], &[]);
         assert_eq!((counter.wakes(), gate.waiting()), (1, 1));
     }
 
     #[test]
     fn bytes_lost_while_it_is_being_committed_are_waited_for() {
         let gate = Gate::new();
-        gate.cover(0..10, &[]);
+        gate.cover(&[0..10], &[]);
         gate.may_commit(10).unwrap();
         gate.lose(3..5);
         assert!(
@@ -568,7 +573,7 @@ mod tests {
         );
         assert!(!poll(&gate, 3..4).0, "its writer may bring them");
         assert!(poll(&gate, 10..11).0, "its end is known");
-        gate.cover(3..5, &[]);
+        gate.cover(&[3..5], &[]);
         gate.commit(10).unwrap();
         assert_eq!(gate.committed_len(), Some(10));
     }

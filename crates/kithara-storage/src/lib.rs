@@ -91,7 +91,7 @@ pub use committed::Committed;
 pub use coverage::Coverage;
 #[cfg(feature = "sim")]
 pub use crash_images::CrashImage;
-pub use disk::{Access, Disk, DiskFile, DiskLock, Listed, ListedKind, LockKind};
+pub use disk::{Access, Disk, DiskFile, DiskLock, Listed, ListedKind, LockKind, too_many_open};
 pub use driver::{Driver, Kept};
 pub use error::{Place, StorageError};
 pub use file::{FileDriver, OpenMode};

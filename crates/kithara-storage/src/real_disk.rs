@@ -21,8 +21,7 @@ pub struct RealDisk;
 
 struct RealFile(File);
 
-/// Closing the file lets the lock go.
-struct RealLock(#[allow(dead_code)] File);
+struct RealLock(File);
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
@@ -131,6 +130,14 @@ impl DiskFile for RealFile {
 }
 
 impl DiskLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the file isn't enough: a child that is just being started has it open too, until it runs its program.
+        // If it fails, closing will do.
+        let _ = self.0.unlock();
+    }
+}
 
 fn open(path: &Path, access: Access) -> io::Result<File> {
     let mut options = OpenOptions::new();

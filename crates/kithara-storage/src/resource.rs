@@ -316,16 +316,20 @@ impl ResourceWriter {
             gone.extend(made_room);
             Ok(())
         };
-        let written = match gate.admit(&range)? {
+        let parts;
+        let missing = match gate.admit(&range)? {
             Missing::Nothing => return Ok(()),
-            Missing::All => write(&range),
-            Missing::Parts(parts) => parts.iter().try_for_each(write),
+            Missing::All => std::slice::from_ref(&range),
+            Missing::Parts(several) => {
+                parts = several;
+                &parts[..]
+            }
         };
-        match written {
-            Ok(()) => gate.cover(range, &gone),
-            // What the first parts pushed out is gone, though the last one was refused.
-            Err(_) => gate.cover(offset..offset, &gone),
-        }
+        let written = missing.iter().try_for_each(&mut write);
+        // What the first parts pushed out is gone, though the last one may have been refused. Only what was written is
+        // covered: what was there before may have been found lost meanwhile.
+        let covered = if written.is_ok() { missing } else { &[] };
+        gate.cover(covered, &gone);
         written
     }
 

@@ -197,3 +197,35 @@ fn a_mapped_resource_reads_to_its_end_and_an_empty_one_is_empty() {
         assert_eq!(resource.read_at(len, &mut buf).unwrap(), 0);
     }
 }
+
+#[test]
+fn what_somebody_cut_off_is_lost_and_never_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let (mut writer, resource) = StorageResource::create(&path, OpenMode::ReadWrite).unwrap();
+    writer.write_at(0, &[7; 1000]).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(500)
+        .unwrap();
+    writer.write_at(900, &[7; 200]).unwrap();
+    let kept: Vec<_> = resource.coverage().iter().collect();
+    assert_eq!(
+        kept,
+        [0..500, 1000..1100],
+        "900..1000 was there: it is not written twice"
+    );
+    writer.write_at(500, &[7; 500]).unwrap();
+    let mut bytes = [0; 1100];
+    assert_eq!(resource.read_at(0, &mut bytes).unwrap(), 1100);
+    assert_eq!(bytes, [7; 1100]);
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(500)
+        .unwrap();
+    writer.commit(1100).unwrap_err();
+}

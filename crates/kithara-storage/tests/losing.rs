@@ -163,6 +163,38 @@ fn a_range_lost_in_the_middle_is_waited_for_brought_again_and_committed_again() 
     ));
 }
 
+/// While something is written, a reader finds the first ten bytes lost.
+struct LosesMeanwhile(Arc<Mutex<Option<StorageResource>>>);
+
+impl Driver for LosesMeanwhile {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<Kept> {
+        Ok(Kept::Lost(0..10))
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<Vec<Range<u64>>> {
+        let reader = self.0.lock().take();
+        if let Some(reader) = reader {
+            reader.read_at(0, &mut [0]).unwrap_err();
+        }
+        Ok(Vec::new())
+    }
+
+    fn commit(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_found_lost_during_a_write_beside_it_is_not_covered_by_that_write() {
+    let reader = Arc::<Mutex<Option<StorageResource>>>::default();
+    let stored = std::iter::once(0..10).collect();
+    let (mut writer, resource) =
+        StorageResource::with_stored(Box::new(LosesMeanwhile(reader.clone())), stored, None);
+    *reader.lock() = Some(resource.clone());
+    writer.write_at(0, &[7; 30]).unwrap();
+    assert_eq!(resource.coverage(), std::iter::once(10..30).collect());
+}
+
 #[test]
 fn without_a_writer_what_is_lost_is_said_to_be_lost() {
     const LEN: u64 = 2 * BLOCK;

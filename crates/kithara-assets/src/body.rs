@@ -3,6 +3,8 @@
 mod reading;
 mod saving;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use reading::View;
 pub(crate) use saving::Task;
@@ -117,6 +119,11 @@ impl Body {
         let (writer, resource) =
             StorageResource::with_stored(view, state.coverage.clone(), state.end);
         let gate = Arc::new(Mutex::new(writer));
+        let wakers = match state.memory_only() {
+            // They share the memory with one more.
+            Some(_) => state.changed_for_others(NOBODY),
+            None => Vec::new(),
+        };
         state.next_member += 1;
         state.expected -= 1;
         state.members.insert(
@@ -124,10 +131,13 @@ impl Body {
             Member {
                 gate: gate.clone(),
                 claims: Coverage::new(),
+                stands_back: false,
                 changed: false,
                 waker: None,
             },
         );
+        drop(state);
+        wake(wakers);
         Seat {
             body: self.clone(),
             member,
@@ -165,11 +175,14 @@ impl Body {
     /// Ends its work, unless somebody has come meanwhile, or has left something to do; whether it has ended.
     pub(crate) fn retire(&self) -> bool {
         let mut state = self.state.lock();
-        let busy = state.bypass.is_none()
-            && !state.superseded
-            && (state.complete || state.window.bytes() > 0);
-        state.retired |= state.members.is_empty() && state.expected == 0 && !busy;
+        state.retired |= state.is_done();
         state.retired
+    }
+
+    /// Whether it would [retire](Self::retire). The registry's lock is held, so that nobody comes in between.
+    pub(crate) fn may_retire(&self) -> bool {
+        let state = self.state.lock();
+        state.retired || state.is_done()
     }
 
     /// Something newer takes its place: nothing of it is kept, and who still sits here is told.
@@ -200,10 +213,8 @@ impl Body {
     pub(crate) fn snapshot(&self, member: u64) -> Snapshot {
         let state = self.state.lock();
         let others = state
-            .members
-            .iter()
-            .filter(|(other, _)| **other != member)
-            .flat_map(|(_, other)| other.claims.iter())
+            .rivals(member)
+            .flat_map(|other| other.claims.iter())
             .collect();
         Snapshot {
             coverage: state.coverage.clone(),
@@ -269,7 +280,7 @@ impl Body {
                     range.start
                 }
             });
-        for (_, other) in state.members.iter().filter(|(other, _)| **other != member) {
+        for other in state.rivals(member) {
             let free = other.claims.next_gap(range.start, end);
             end = match free {
                 Some(free) if free.start == range.start => free.end,
@@ -277,10 +288,31 @@ impl Body {
             };
         }
         let mine = range.start..end;
-        if let Some(member) = state.members.get_mut(&member) {
-            member.claims.insert(mine.clone());
+        if mine.is_empty() {
+            return nothing;
         }
+        let wakers = state.give(member, &mine);
+        drop(state);
+        wake(wakers);
         mine
+    }
+
+    pub(crate) fn stands_back(&self, member: u64) -> bool {
+        self.state.lock().stands_back(member)
+    }
+
+    pub(crate) fn stand_back(&self, member: u64) {
+        let wakers = {
+            let mut state = self.state.lock();
+            if let Some(member) = state.members.get_mut(&member) {
+                member.stands_back = true;
+            }
+            match state.claims(member) {
+                true => state.changed_for_others(member),
+                false => Vec::new(),
+            }
+        };
+        wake(wakers);
     }
 
     pub(crate) fn release(self: &Arc<Self>, member: u64, range: Range<u64>) {
@@ -375,12 +407,16 @@ impl Body {
             )
         };
         for gate in gates {
-            // A gate that lost bytes no one has noticed here yet stays active.
-            let _ = gate.lock().commit(len);
+            let mut gate = gate.lock();
+            gate.end_at(len);
+            // One that lacks bytes hears of them later, and until then of its end only.
+            let _ = gate.commit(len);
         }
         wake(wakers);
         self.call_keeper();
-        seat.gate.lock().commit(len)
+        let mut gate = seat.gate.lock();
+        gate.end_at(len);
+        gate.commit(len)
     }
 }
 

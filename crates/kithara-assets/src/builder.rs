@@ -147,10 +147,11 @@ impl AssetStoreBuilder {
                     Err(AssetError::Busy)
                 };
             }
-            let known = stores.swap_remove(at);
+            // It stays in the list: whoever comes meanwhile has to wait as well.
+            let ended = stores[at].ended.clone();
             drop(stores);
             // It has been told to stop, and hangs up when it has.
-            let _ = known.ended.recv();
+            let _ = ended.recv();
         }
     }
 
@@ -175,7 +176,7 @@ impl AssetStoreBuilder {
     }
 
     /// The store and its keeper, who has no thread yet.
-    fn parts(
+    pub(crate) fn parts(
         &self,
         place: Option<Place>,
     ) -> Result<(AssetStore, Keeper, kanal::Receiver<Command>), AssetError> {
@@ -213,7 +214,7 @@ impl AssetStoreBuilder {
         root: PathBuf,
         kind: Kind,
     ) -> Result<Option<Folder>, AssetError> {
-        let disk: Arc<dyn Disk> = Arc::new(HandlePool::new(disk, self.options.open_handles));
+        let disk: Arc<dyn Disk> = Arc::new(HandlePool::new(disk, &self.options));
         let layout = Layout::new(root);
         let (reason, error) = match prepare(&*disk, &layout) {
             Ok(()) => {
@@ -264,4 +265,61 @@ fn unusable(path: &Path, source: io::Error) -> AssetError {
         },
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kithara_storage::SimDisk;
+    use parking_lot::RwLock;
+
+    use super::*;
+    use crate::{Facts, Keep};
+
+    #[test]
+    fn all_who_build_wait_for_the_keeper_that_was_there_before() {
+        let sim = SimDisk::new();
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let build = || {
+            let mut options = StoreOptions::at("/cache");
+            options.min_free = 0;
+            let builder = AssetStoreBuilder::new(options).with_disk(disk.clone());
+            builder.build().unwrap()
+        };
+        let store = build();
+        // The keeper stands still.
+        let moving = Arc::new(RwLock::new(()));
+        let (hook, still) = (moving.clone(), moving.write());
+        sim.on_call(move |_| {
+            if std::thread::current().name() == Some("kithara-cache") {
+                drop(hook.read());
+            }
+            Ok(())
+        });
+        let entry = store.open(&store.named("title", "resource"));
+        entry.identify(Facts::default(), Keep::Yes).unwrap();
+        entry.write(0, &[1; 100]).unwrap();
+        drop((entry, store));
+        let place = Arc::as_ptr(&disk).addr();
+        std::thread::scope(|scope| {
+            let builders = [scope.spawn(build), scope.spawn(build)];
+            let waiting = || {
+                let stores = STORES.lock();
+                let mut ended = stores
+                    .iter()
+                    .filter(|known| known.store.strong_count() == 0);
+                let known = ended.find(|known| known.disk == Some(place));
+                known.map(|known| known.ended.receiver_count() - 1)
+            };
+            let all = loop {
+                match waiting() {
+                    Some(one) if one < 2 => std::thread::yield_now(),
+                    other => break other,
+                }
+            };
+            drop(still);
+            assert_eq!(all, Some(2), "who comes finds nothing to wait for");
+            let [one, other] = builders.map(|builder| builder.join().unwrap());
+            assert!(Arc::ptr_eq(&one.inner, &other.inner));
+        });
+    }
 }

@@ -31,7 +31,8 @@ pub enum EntryState {
 pub struct Snapshot {
     /// What can be read now.
     pub coverage: Coverage,
-    /// What other entries are bringing.
+    /// What other entries are bringing. What those that [stand back](Entry::stand_back) are bringing counts only for an
+    /// entry that stands back too.
     pub others: Coverage,
     /// What the origin said about these bytes, if anything was ever heard of it.
     pub facts: Option<Facts>,
@@ -42,8 +43,8 @@ pub struct Snapshot {
     /// Another entry found that the origin has changed: these bytes are no longer kept, and the next
     /// [`Entry::discard`] leads to the new ones.
     pub superseded: bool,
-    /// Nothing is saved any more, or the disk is falling behind: so many bytes are held in memory at most, and the oldest
-    /// go first. `None` as long as there is no such bound.
+    /// Nothing is saved any more, or the disk is falling behind: so many bytes are held in memory for this entry at most,
+    /// its share of what is held for all, and the oldest go first. `None` as long as there is no such bound.
     pub memory_only: Option<u64>,
     /// Why its bytes are forgotten with the last entry, if they are.
     pub not_kept: Option<Reason>,
@@ -107,7 +108,7 @@ impl Entry {
     /// Ready once something has happened that this entry did not do itself: another one has claimed, given back,
     /// brought or discarded something, or bytes were lost. Then take a new [`snapshot`](Self::snapshot).
     ///
-    /// Remembers the last task only. Claims of others tell nobody.
+    /// Remembers the last task only. Claims of others tell only those that lose theirs by them.
     pub fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let seat = self.seat();
         seat.body.poll_changed(seat.member, cx)
@@ -127,10 +128,19 @@ impl Entry {
     }
 
     /// Claims what of `range` is neither stored nor claimed by another entry, from its start on to the first byte that
-    /// is; empty if that is its first byte. What is written is no longer claimed.
+    /// is; empty if that is its first byte. What is written is no longer claimed. What was claimed by one that [stands
+    /// back](Self::stand_back) is taken over.
     pub fn claim(&self, range: Range<u64>) -> Range<u64> {
         let seat = self.seat();
         seat.body.claim(seat.member, range)
+    }
+
+    /// From now on this entry's claims, also those it has, are no obstacle to entries that don't stand back: they
+    /// [claim](Self::claim) over them, and this one is told by [`poll_changed`](Self::poll_changed) that it has lost
+    /// them. It respects everybody's. For what nobody waits for.
+    pub fn stand_back(&self) {
+        let seat = self.seat();
+        seat.body.stand_back(seat.member);
     }
 
     /// Gives back what of `range` this entry has claimed, and tells the others.
@@ -184,6 +194,9 @@ impl Entry {
         let mut seat = self.seat.lock();
         let old = seat.clone();
         *seat = self.store.registry.replace(&old.body, &self.store);
+        if old.body.stands_back(old.member) {
+            seat.body.stand_back(seat.member);
+        }
         drop(seat);
         old.body.supersede();
         old.body.leave(old.member);

@@ -1,6 +1,7 @@
 //! What a store tells about itself.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Why bytes are not kept on disk.
@@ -69,7 +70,7 @@ pub enum StoreEvent {
     SharedByProcess,
 }
 
-/// Whom to tell. Called by the keeper, by whoever opens or writes, never on an audio thread, and never with a lock held.
+/// Whom to tell; what it panics with goes no further. Called by the keeper, by whoever opens or writes, never on an audio thread, and never with a lock held.
 #[derive(Clone)]
 pub(crate) struct Listener(pub(crate) Arc<dyn Fn(StoreEvent) + Send + Sync>);
 
@@ -80,7 +81,11 @@ impl Listener {
 
     pub(crate) fn tell(&self, event: StoreEvent) {
         tracing::debug!(target: "kithara_assets", ?event);
-        (self.0)(event);
+        // Whose panic it is, is not the one who would be taken down: the keeper, or whoever writes.
+        let told = catch_unwind(AssertUnwindSafe(|| (self.0)(event)));
+        if told.is_err() {
+            tracing::error!(target: "kithara_assets", "the listener panicked");
+        }
     }
 }
 

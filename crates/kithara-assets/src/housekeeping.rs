@@ -121,7 +121,12 @@ impl Housekeeping {
 
     fn try_make_asset(&mut self, hold: &Hold) -> io::Result<bool> {
         let Folder { disk, layout, .. } = &self.folder;
+        hold.check(&**disk, layout);
         let known = hold.is_leased();
+        if !known {
+            // Its folder may be another one than before.
+            self.anchored.remove(&hold.asset);
+        }
         disk.create_dir(&layout.shelf(hold.asset))?;
         disk.create_dir(&layout.asset(hold.asset))?;
         let mine = hold.lease(&**disk, layout)? && hold.fill(&**disk, layout)?;
@@ -214,6 +219,7 @@ impl Housekeeping {
     fn scan(&mut self) {
         let Folder { disk, layout, .. } = &self.folder;
         if let Ok(found) = Ledger::scan(&**disk, layout) {
+            self.anchored.retain(|asset| found.get(*asset).is_some());
             self.ledger = Some(found);
         }
     }

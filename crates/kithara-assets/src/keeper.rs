@@ -2,7 +2,7 @@
 //!
 //! A plain struct that does what it is told, one stretch of bytes at a time; `desk.rs` gives it a thread.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use kithara_storage::{Committed, Partial, ResourceWriter, StorageError, StorageResource, Stored};
@@ -32,8 +32,8 @@ pub(crate) struct Keeper {
     listener: Listener,
     registry: Arc<Registry>,
     house: Option<Housekeeping>,
-    /// By the number of the body.
-    homes: HashMap<u64, (ResourceKey, Home)>,
+    /// By the key and the number of the body.
+    homes: BTreeMap<(ResourceKey, u64), Home>,
     /// Bodies for which there may be something to do.
     waiting: VecDeque<Arc<Body>>,
     settling: Vec<kanal::Sender<()>>,
@@ -64,7 +64,7 @@ impl Keeper {
             listener,
             registry,
             house,
-            homes: HashMap::new(),
+            homes: BTreeMap::new(),
             waiting: VecDeque::new(),
             settling: Vec::new(),
         }
@@ -78,7 +78,7 @@ impl Keeper {
                     Stored::Partial(partial) => Home::Partial(partial),
                     Stored::Committed(committed) => Home::Committed(committed),
                 };
-                self.homes.insert(body.id, (body.key, home));
+                self.homes.insert(place(&body), home);
             }
             Command::Opened(body) => {
                 if let Some(house) = self.house() {
@@ -94,32 +94,45 @@ impl Keeper {
             }
             Command::Settle(reply) => self.settling.push(reply),
             Command::Stop => {}
-            question => answer(self.house(), question),
+            question => {
+                self.prepare(&question);
+                answer(self.house(), question);
+            }
+        }
+    }
+
+    /// Whoever has let go of a title may remove it: what is still to be done for it isn't in his way.
+    fn prepare(&mut self, question: &Command) {
+        let concerned = |body: &Arc<Body>| match question {
+            Command::Remove(asset, _) => body.key.asset == *asset,
+            Command::Clear(_) => true,
+            _ => false,
+        };
+        while let Some(at) = self.waiting.iter().position(concerned)
+            && let Some(body) = self.waiting.remove(at)
+        {
+            self.attend(&body);
         }
     }
 
     /// Does one thing for one body; `false` if there is nothing to do.
     pub(crate) fn step(&mut self) -> bool {
-        let Some(body) = self.waiting.pop_front() else {
-            return false;
-        };
-        match body.next_task() {
-            Task::Save(stretch) => {
-                self.save(&body, &stretch);
-                self.waiting.push_back(body);
-            }
-            Task::Commit(len) => {
-                self.commit(&body, len);
-                self.waiting.push_back(body);
-            }
-            Task::Abandon => {
-                self.abandon(&body);
-                self.waiting.push_back(body);
-            }
-            Task::Retire => self.retire(&body),
-            Task::Nothing => {}
+        let next = self.waiting.pop_front();
+        if let Some(body) = &next {
+            self.attend(body);
         }
-        true
+        next.is_some()
+    }
+
+    fn attend(&mut self, body: &Arc<Body>) {
+        match body.next_task() {
+            Task::Save(stretch) => self.save(body, &stretch),
+            Task::Commit(len) => self.commit(body, len),
+            Task::Abandon => self.abandon(body),
+            Task::Retire => return self.retire(body),
+            Task::Nothing => return,
+        }
+        self.waiting.push_back(body.clone());
     }
 
     /// Nothing is left to do for now.
@@ -134,6 +147,8 @@ impl Keeper {
     pub(crate) fn finish(&mut self) {
         self.rest();
         self.homes.clear();
+        // Readers that are left keep the titles from being removed, and nobody from filling them.
+        self.registry.stop_filling();
         if let Some(house) = self.house() {
             house.finish();
         }
@@ -147,7 +162,7 @@ impl Keeper {
 
     fn retire(&mut self, body: &Arc<Body>) {
         if self.registry.retire(body) {
-            self.homes.remove(&body.id);
+            self.homes.remove(&place(body));
             self.waiting.retain(|other| other.id != body.id);
             self.measure(body.key.asset);
         }
@@ -169,7 +184,7 @@ impl Keeper {
         self.settle_in(body).map_err(Refused::For)?;
         let len = stretch.bytes.len() as u64;
         let asset = body.key.asset;
-        let temporary = matches!(self.homes.get(&body.id), Some((_, Home::Temporary(_))));
+        let temporary = matches!(self.homes.get(&place(body)), Some(Home::Temporary(_)));
         if !temporary && let Some(house) = self.house() {
             house.make_room(len).map_err(Refused::For)?;
         }
@@ -197,7 +212,7 @@ impl Keeper {
     }
 
     fn put(&mut self, body: &Body, stretch: &Stretch) -> Result<(), Put> {
-        let Some((_, home)) = self.homes.get_mut(&body.id) else {
+        let Some(home) = self.homes.get_mut(&place(body)) else {
             return Err(Put::Failed);
         };
         let put = match home {
@@ -222,11 +237,16 @@ impl Keeper {
 
     /// Sees to it that the body has a home.
     fn settle_in(&mut self, body: &Arc<Body>) -> Result<(), Reason> {
-        if self.homes.contains_key(&body.id) {
+        if self.homes.contains_key(&place(body)) {
             return Ok(());
         }
         // What had the key before must have let go of its files before they are made anew.
-        self.homes.retain(|_, (key, _)| *key != body.key);
+        while let Some((before, _)) = self.homes.range((body.key, 0)..).next()
+            && before.0 == body.key
+        {
+            let before = *before;
+            self.homes.remove(&before);
+        }
         let on_disk = self.folder.as_ref().is_none_or(Folder::is_real);
         if body.keep() == Keep::No {
             return self.settle_in_temporary(body, on_disk, Reason::NoStore);
@@ -238,8 +258,7 @@ impl Keeper {
         }
         let partial = house.begin(&body.key, &body.facts().to_label(), body.generation())?;
         body.rest_on(partial.checked());
-        self.homes
-            .insert(body.id, (body.key, Home::Partial(partial)));
+        self.homes.insert(place(body), Home::Partial(partial));
         Ok(())
     }
 
@@ -254,8 +273,7 @@ impl Keeper {
         }
         let (writer, resource) = StorageResource::temporary(None).map_err(|_| otherwise)?;
         body.rest_on_temporary(resource);
-        self.homes
-            .insert(body.id, (body.key, Home::Temporary(writer)));
+        self.homes.insert(place(body), Home::Temporary(writer));
         Ok(())
     }
 
@@ -264,18 +282,18 @@ impl Keeper {
         if let Err(reason) = self.settle_in(body) {
             return body.bypass(None, reason);
         }
-        match self.homes.remove(&body.id) {
-            Some((key, Home::Partial(partial))) => self.commit_partial(body, key, partial, len),
+        match self.homes.remove(&place(body)) {
+            Some(Home::Partial(partial)) => self.commit_partial(body, partial, len),
             Some(home) => {
-                self.homes.insert(body.id, home);
+                self.homes.insert(place(body), home);
                 body.committed();
             }
             None => body.bypass(None, Reason::Failed),
         }
     }
 
-    fn commit_partial(&mut self, body: &Arc<Body>, key: ResourceKey, partial: Partial, len: u64) {
-        let asset = key.asset;
+    fn commit_partial(&mut self, body: &Arc<Body>, partial: Partial, len: u64) {
+        let asset = body.key.asset;
         let label = body.facts().to_label();
         // The names above the file first: what is told to be committed must be found after a power failure.
         let anchored = match self.house() {
@@ -285,31 +303,24 @@ impl Keeper {
             None => Err(Reason::Unusable),
         };
         if let Err(reason) = anchored {
-            self.homes.insert(body.id, (key, Home::Partial(partial)));
+            self.homes.insert(place(body), Home::Partial(partial));
             return body.bypass(None, reason);
         }
         match partial.commit(len, &label) {
             Ok(committed) => {
                 body.rest_on(committed.checked());
-                self.homes
-                    .insert(body.id, (key, Home::Committed(committed)));
+                self.homes.insert(place(body), Home::Committed(committed));
                 body.committed();
                 self.listener.tell(StoreEvent::Committed { bytes: len });
             }
-            Err((partial, error)) => self.not_committed(body, key, partial, &error),
+            Err((partial, error)) => self.not_committed(body, partial, &error),
         }
         if let Some(house) = self.house() {
             house.measure(asset);
         }
     }
 
-    fn not_committed(
-        &mut self,
-        body: &Arc<Body>,
-        key: ResourceKey,
-        partial: Partial,
-        error: &StorageError,
-    ) {
+    fn not_committed(&mut self, body: &Arc<Body>, partial: Partial, error: &StorageError) {
         tracing::debug!(target: "kithara_assets", kind = ?kind(error), "cannot commit");
         let distrusted = partial.is_distrusted();
         match error {
@@ -318,16 +329,16 @@ impl Keeper {
                 if !distrusted =>
             {
                 body.missing(range.clone());
-                self.homes.insert(body.id, (key, Home::Partial(partial)));
+                self.homes.insert(place(body), Home::Partial(partial));
                 return;
             }
             _ if distrusted => {
                 // Nobody knows what these files hold; who has them open finds out by the sums.
                 drop(partial);
-                self.remove_files(&key);
+                self.remove_files(&body.key);
             }
             _ => {
-                self.homes.insert(body.id, (key, Home::Partial(partial)));
+                self.homes.insert(place(body), Home::Partial(partial));
             }
         }
         let full = matches!(error, StorageError::Full { .. });
@@ -337,13 +348,15 @@ impl Keeper {
 
     /// Something newer has taken the body's place.
     fn abandon(&mut self, body: &Arc<Body>) {
-        // Without a home it has no files; those that are there may be its successor's.
-        if let Some((key, home)) = self.homes.remove(&body.id)
+        // Without a home it has no files; those that are there may be its successor's, or another process's.
+        if let Some(home) = self.homes.remove(&place(body))
             && !matches!(home, Home::Temporary(_))
+            && let Some(Folder { disk, layout, .. }) = &self.folder
+            && body.hold.fill(&**disk, layout).unwrap_or(false)
         {
             drop(home);
-            self.remove_files(&key);
-            self.measure(key.asset);
+            self.remove_files(&body.key);
+            self.measure(body.key.asset);
         }
     }
 
@@ -360,6 +373,11 @@ impl Keeper {
             house.measure(asset);
         }
     }
+}
+
+/// Where a body's home is found.
+fn place(body: &Body) -> (ResourceKey, u64) {
+    (body.key, body.id)
 }
 
 /// Why bytes were not put where they belong.
@@ -396,5 +414,76 @@ pub(crate) fn kind(error: &StorageError) -> Option<std::io::ErrorKind> {
     match error {
         StorageError::Io { source, .. } | StorageError::Full { source, .. } => Some(source.kind()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kithara_storage::{Disk, MemDisk};
+
+    use super::*;
+    use crate::builder::Kind;
+    use crate::{AssetStore, AssetStoreBuilder, Facts, Keep, StoreOptions};
+
+    /// A store whose keeper does nothing of its own accord.
+    fn parts() -> (AssetStore, Keeper, kanal::Receiver<Command>) {
+        let mut options = StoreOptions::at("/cache");
+        options.min_free = 0;
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+        let place = (disk, "/cache".into(), Kind::Given);
+        let builder = AssetStoreBuilder::new(options);
+        builder.parts(Some(place)).unwrap()
+    }
+
+    fn tell(keeper: &mut Keeper, told: &kanal::Receiver<Command>) {
+        while let Ok(Some(command)) = told.try_recv() {
+            keeper.handle(command);
+        }
+    }
+
+    #[test]
+    fn a_title_that_cannot_be_removed_is_used_as_before() {
+        let (store, mut keeper, told) = parts();
+        let keys: Vec<_> = (0..50)
+            .map(|number| store.named("a", &format!("{number}")))
+            .collect();
+        keys.iter().for_each(|key| drop(store.open(key)));
+        let entry = store.open(&keys[25]);
+        entry.identify(Facts::default(), Keep::Yes).unwrap();
+        entry.write(0, &[1; 100]).unwrap();
+        drop(entry);
+        tell(&mut keeper, &told);
+        assert!(!keeper.registry.begin_removal(keys[0].asset));
+        for key in &keys {
+            let entry = store.open(key);
+            entry.identify(Facts::default(), Keep::Yes).unwrap();
+            entry.write(0, &[1; 100]).unwrap();
+        }
+        tell(&mut keeper, &told);
+        while keeper.step() {}
+        for key in &keys {
+            assert_eq!(store.open(key).snapshot().coverage.total(), 100);
+        }
+    }
+
+    #[test]
+    fn what_was_let_go_of_just_now_can_be_removed() {
+        let (store, mut keeper, told) = parts();
+        let titles = ["a", "b", "c"].map(|name| store.named(name, name));
+        for title in &titles {
+            let entry = store.open(title);
+            entry.identify(Facts::default(), Keep::Yes).unwrap();
+            entry.write(0, &[1; 200_000]).unwrap();
+            entry.complete(200_000).unwrap();
+        }
+        // All of it is told, and nothing done yet.
+        tell(&mut keeper, &told);
+        let (reply, answer) = kanal::bounded(1);
+        keeper.handle(Command::Remove(titles[0].asset, reply));
+        assert!(answer.recv().unwrap().unwrap());
+        assert!(!keeper.waiting.is_empty(), "the others have time");
+        let (reply, answer) = kanal::bounded(1);
+        keeper.handle(Command::Clear(reply));
+        assert_eq!(answer.recv().unwrap().removed, 2);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use kithara_storage::{Disk, DiskLock, LockKind};
+use kithara_storage::{Access, Disk, DiskLock, LockKind};
 use parking_lot::Mutex;
 
 use crate::AssetId;
@@ -63,6 +63,11 @@ impl Locks {
     pub(crate) fn are_wanted(&self) -> bool {
         self.held.lock().holds > 0
     }
+
+    /// Lets another store write the title's files.
+    pub(crate) fn stop_filling(&self) {
+        self.held.lock().fill = None;
+    }
 }
 
 impl Hold {
@@ -89,10 +94,19 @@ impl Hold {
         Arc::strong_count(&self.users) > 1
     }
 
-    /// Lets other processes have the title, while the last traces of its use here disappear.
+    /// Lets other processes have the title, as when the last traces of its use here disappear.
     pub(crate) fn let_go(&self) {
         let mut held = self.locks.held.lock();
         (held.lease, held.fill) = (None, None);
+    }
+
+    /// Lets go of the locks if somebody has taken their files away: they keep nobody out any more.
+    pub(crate) fn check(&self, disk: &dyn Disk, layout: &Layout) {
+        let path = layout.asset(self.asset).join(Layout::LEASE);
+        let lease = disk.open(&path, Access::Read);
+        if lease.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.let_go();
+        }
     }
 
     /// Sees to it that no other process removes the title; `false` if one is doing that.

@@ -97,7 +97,9 @@ impl Ledger {
     pub(crate) fn measure(&mut self, disk: &dyn Disk, layout: &Layout, id: AssetId) {
         match disk.list(&layout.asset(id)) {
             Ok(listed) => {
-                let mut account = account(&listed);
+                let Some(mut account) = account(&listed) else {
+                    return self.set(id, None);
+                };
                 account.used = match self.accounts.get(&id) {
                     Some(known) if known.used > 0 => known.used,
                     _ => Used::read(disk, &layout.asset(id).join(Layout::USED)).used,
@@ -195,8 +197,12 @@ fn directories(listed: Vec<Listed>) -> impl Iterator<Item = Listed> {
         .filter(|one| one.kind == ListedKind::Directory)
 }
 
-/// What the names in a title's folder add up to.
-pub(crate) fn account(listed: &[Listed]) -> Account {
+/// What the names in a title's folder add up to; `None` if somebody else's are all that is left in it.
+pub(crate) fn account(listed: &[Listed]) -> Option<Account> {
+    let foreign = |one: &Listed| Layout::parse_file(&one.name) == Named::Foreign;
+    if !listed.is_empty() && listed.iter().all(foreign) {
+        return None;
+    }
     let mut account = Account::default();
     let (mut whole, mut parts) = (0_usize, 0_usize);
     let files = || listed.iter().filter(|one| one.kind == ListedKind::File);
@@ -221,7 +227,7 @@ pub(crate) fn account(listed: &[Listed]) -> Account {
         }
     }
     account.complete = whole > 0 && parts == 0;
-    account
+    Some(account)
 }
 
 #[cfg(test)]
@@ -303,12 +309,15 @@ mod tests {
             complete: true,
             pinned: true,
         };
-        assert_eq!(account(&listed), expected);
+        assert_eq!(account(&listed), Some(expected));
         let sparse = [
             file(&format!("{digest}.part"), 1 << 40),
             file(&format!("{digest}.log"), 48 + 2 * 32),
         ];
-        assert_eq!(account(&sparse).bytes, 3 * EXTENT as u64 + 112);
-        assert!(!account(&sparse).complete);
+        let sparse = account(&sparse).unwrap();
+        assert_eq!(sparse.bytes, 3 * EXTENT as u64 + 112);
+        assert!(!sparse.complete);
+        assert_eq!(account(&[file("notes.txt", 1)]), None);
+        assert!(account(&[]).is_some() && account(&[file("lease", 0)]).is_some());
     }
 }

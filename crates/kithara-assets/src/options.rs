@@ -118,6 +118,10 @@ pub struct StoreOptions {
     /// How many files the store holds open at most: 64, and never fewer than 4. Locks, two for each open title, come on
     /// top.
     pub open_handles: usize,
+    /// The caller promises that nobody else uses the folder, no other process and no other machine: `false`. It is then
+    /// used also where its file system has no locks, as some network file systems; otherwise the store keeps to memory
+    /// there, with [`StoreEvent::MemoryOnly`](crate::StoreEvent::MemoryOnly). Where there are locks it changes nothing.
+    pub sole_user: bool,
     /// Keeps apart what shares a folder: users whose rights differ, say. Part of each key, never stored.
     pub namespace: String,
     /// Which part of a URL names what it leads to.
@@ -136,6 +140,7 @@ impl Default for StoreOptions {
             max_assets: 10_000,
             min_free: 256 << 20,
             open_handles: 64,
+            sole_user: false,
             namespace: String::new(),
             key_rule: KeyRule::Default,
             revalidate: Revalidate::After(Duration::from_secs(24 * 60 * 60)),

@@ -5,17 +5,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use kithara_storage::{Access, Disk, DiskFile, DiskLock, Listed, LockKind};
+use kithara_storage::{Access, Disk, DiskFile, DiskLock, Listed, LockKind, too_many_open};
 use parking_lot::Mutex;
+
+use crate::StoreOptions;
 
 /// Another disk, with at most so many of its files open at a time. The one unused for longest is closed, and opened again
 /// when somebody wants to read or write it.
 ///
+/// Where the process itself may open no more, the pool gives up files of its own for the one that is wanted.
+///
 /// Opening by name again may lead to another file than before: then the sums of its bytes don't fit, which is noticed as any
-/// other damage.
+/// other damage. A file whose name the pool itself takes away stays open, beyond the limit, until nobody wants it any more.
 pub(crate) struct HandlePool {
     disk: Arc<dyn Disk>,
     limit: usize,
+    /// Goes without locks where the disk has none.
+    unlocked: bool,
     // Used by whoever reads or writes a file, held to look things up only.
     open: Arc<Mutex<Open>>,
 }
@@ -56,14 +62,37 @@ struct Slot {
     dirty: bool,
     /// A sync while closing it failed: whoever syncs it must hear of that.
     broken: bool,
+    /// Its name was taken away: closed, it would be lost.
+    unlinked: bool,
 }
 
 impl HandlePool {
-    pub(crate) fn new(disk: Arc<dyn Disk>, limit: usize) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: &StoreOptions) -> Self {
         Self {
             disk,
-            limit: limit.max(4),
+            limit: options.open_handles.max(4),
+            unlocked: options.sole_user,
             open: Arc::default(),
+        }
+    }
+
+    /// Does something with each file that has this name.
+    fn for_each(&self, path: &Path, mut act: impl FnMut(&Pooled)) {
+        // Not under the pool's lock: the last one to let go of a file takes it out of the pool.
+        let all: Vec<_> = self
+            .open
+            .lock()
+            .all
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for pooled in all {
+            let slot = pooled.slot.lock();
+            let named = slot.path == path && !slot.unlinked;
+            drop(slot);
+            if named {
+                act(&pooled);
+            }
         }
     }
 }
@@ -71,19 +100,22 @@ impl HandlePool {
 impl Pooled {
     /// The file, opened again if need be, and noted as just used.
     fn file(&self, purpose: Purpose) -> io::Result<Arc<dyn DiskFile>> {
+        // Room is made without our own slot in hand: two who close each other's files would wait for ever.
         let is_closed = self.slot.lock().file.is_none();
         if is_closed {
-            // Not with our own slot in hand: two who close each other's files would wait for ever.
             make_room(&self.pool, self.limit);
         }
+        with_room(&self.pool, || self.open_slot(purpose))
+    }
+
+    fn open_slot(&self, purpose: Purpose) -> io::Result<Arc<dyn DiskFile>> {
         let mut slot = self.slot.lock();
         if slot.broken {
             return Err(io::Error::other("a write to this file was lost"));
         }
-        // Before it can be closed again: a change must never go unnoticed.
-        slot.dirty |= purpose == Purpose::Change;
         let file = match &slot.file {
             Some(file) => file.clone(),
+            None if slot.unlinked => return Err(io::ErrorKind::NotFound.into()),
             None => {
                 // It is there: opening it must not make another one.
                 let access = match self.access {
@@ -95,16 +127,33 @@ impl Pooled {
                 file
             }
         };
+        // Before it can be closed again: a change must never go unnoticed.
+        slot.dirty |= purpose == Purpose::Change;
         let mut open = self.pool.lock();
         open.files.remove(&slot.used);
         open.clock += 1;
         slot.used = open.clock;
-        open.files.insert(slot.used, self.me.clone());
+        if !slot.unlinked {
+            open.files.insert(slot.used, self.me.clone());
+        }
         Ok(file)
+    }
+
+    /// Its name is about to go: stays open from now on.
+    fn unlink(&self) {
+        let file = self.file(Purpose::Look).ok();
+        let mut slot = self.slot.lock();
+        // It may have been closed again in between.
+        slot.file = slot.file.take().or(file);
+        slot.unlinked = true;
+        self.pool.lock().files.remove(&slot.used);
     }
 
     fn close(&self) {
         let mut slot = self.slot.lock();
+        if slot.unlinked {
+            return;
+        }
         let Some(file) = slot.file.take() else {
             return;
         };
@@ -117,15 +166,27 @@ impl Pooled {
 
 /// Closes what has been unused for longest, so that one more can be opened.
 fn make_room(pool: &Mutex<Open>, limit: usize) {
-    let mut surplus = Vec::new();
-    {
-        let mut open = pool.lock();
-        while open.files.len() >= limit {
-            surplus.extend(open.files.pop_first().map(|(_, file)| file));
-        }
+    while pool.lock().files.len() >= limit {
+        close_oldest(pool);
     }
-    for file in surplus.iter().filter_map(Weak::upgrade) {
+}
+
+/// Closes what has been unused for longest; `false` if nothing is open.
+fn close_oldest(pool: &Mutex<Open>) -> bool {
+    let oldest = pool.lock().files.pop_first();
+    if let Some(file) = oldest.as_ref().and_then(|(_, file)| file.upgrade()) {
         file.close();
+    }
+    oldest.is_some()
+}
+
+/// Opens something; where the process or the system has as many files open as it may, in the place of files of the pool.
+fn with_room<T>(pool: &Mutex<Open>, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match open() {
+            Err(error) if too_many_open(&error) && close_oldest(pool) => {}
+            done => return done,
+        }
     }
 }
 
@@ -165,7 +226,7 @@ impl DiskFile for Pooled {
 impl Disk for HandlePool {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         make_room(&self.open, self.limit);
-        let file = self.disk.open(path, access)?;
+        let file = with_room(&self.open, || self.disk.open(path, access))?;
         let used = {
             let mut open = self.open.lock();
             open.clock += 1;
@@ -182,6 +243,7 @@ impl Disk for HandlePool {
                 used,
                 dirty: false,
                 broken: false,
+                unlinked: false,
             }),
             number: used,
             me: me.clone(),
@@ -202,24 +264,13 @@ impl Disk for HandlePool {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)?;
-        // Not under the pool's lock: the last one to let go of a file takes it out of the pool.
-        let all: Vec<_> = self
-            .open
-            .lock()
-            .all
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for pooled in all {
-            let mut slot = pooled.slot.lock();
-            if slot.path == from {
-                slot.path = to.to_path_buf();
-            }
-        }
+        self.for_each(from, |pooled| pooled.slot.lock().path = to.to_path_buf());
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        // Before the name goes: what is closed can still be opened.
+        self.for_each(path, Pooled::unlink);
         self.disk.remove_file(path)
     }
 
@@ -232,13 +283,25 @@ impl Disk for HandlePool {
     }
 
     fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.disk.lock(path, kind)
+        match with_room(&self.open, || self.disk.lock(path, kind)) {
+            Err(error) if self.unlocked && error.kind() == io::ErrorKind::Unsupported => {
+                // That the file is there means something too.
+                with_room(&self.open, || self.disk.open(path, Access::Create))?;
+                Ok(Some(Box::new(NoLock)))
+            }
+            locked => locked,
+        }
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         self.disk.free_bytes(path)
     }
 }
+
+/// What stands for a lock where there are none and nobody to keep out.
+struct NoLock;
+
+impl DiskLock for NoLock {}
 
 #[cfg(test)]
 mod tests {
@@ -247,11 +310,12 @@ mod tests {
 
     use super::*;
 
-    /// A disk that counts how many of its files are open.
+    /// A disk that counts how many of its files are open, and opens no more than a process may.
     struct Counting {
         disk: MemDisk,
         open: Arc<AtomicUsize>,
         most: Arc<AtomicUsize>,
+        allowed: usize,
     }
 
     struct Counted(Arc<dyn DiskFile>, Arc<AtomicUsize>);
@@ -286,6 +350,10 @@ mod tests {
 
     impl Disk for Counting {
         fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+            if self.open.load(Ordering::Relaxed) >= self.allowed {
+                const EMFILE: i32 = if cfg!(unix) { 24 } else { 4 };
+                return Err(io::Error::from_raw_os_error(EMFILE));
+            }
             let file = self.disk.open(path, access)?;
             let now = self.open.fetch_add(1, Ordering::Relaxed) + 1;
             self.most.fetch_max(now, Ordering::Relaxed);
@@ -325,16 +393,33 @@ mod tests {
         }
     }
 
+    fn four() -> StoreOptions {
+        StoreOptions {
+            open_handles: 4,
+            ..StoreOptions::default()
+        }
+    }
+
     #[test]
     fn a_thousand_files_are_used_with_four_open() {
+        use_a_thousand(&four(), usize::MAX);
+    }
+
+    #[test]
+    fn a_thousand_files_are_used_where_the_process_may_open_four() {
+        use_a_thousand(&StoreOptions::default(), 4);
+    }
+
+    fn use_a_thousand(options: &StoreOptions, allowed: usize) {
         let most = Arc::new(AtomicUsize::new(0));
         let pool = HandlePool::new(
             Arc::new(Counting {
                 disk: MemDisk::new(),
                 open: Arc::default(),
                 most: most.clone(),
+                allowed,
             }),
-            4,
+            options,
         );
         let path = |number: u64| PathBuf::from(format!("/{number}"));
         let files: Vec<_> = (0..1000)
@@ -357,7 +442,7 @@ mod tests {
     #[test]
     fn a_write_lost_while_a_file_was_closed_is_told_to_who_syncs_it() {
         let sim = SimDisk::new();
-        let pool = HandlePool::new(Arc::new(sim.clone()), 4);
+        let pool = HandlePool::new(Arc::new(sim.clone()), &four());
         let file = pool.open(Path::new("/0"), Access::Create).unwrap();
         file.write_at(0, b"bytes").unwrap();
         sim.on_call(|call| match call.kind {

@@ -22,6 +22,8 @@ pub(crate) struct Registry {
 struct Open {
     bodies: HashMap<ResourceKey, Arc<Body>>,
     holds: HashMap<AssetId, Known>,
+    /// How many of these were left when those that nobody has were last looked for.
+    swept: usize,
     /// Titles whose files are being removed: for who opens one, they are gone.
     leaving: HashSet<AssetId>,
 }
@@ -93,7 +95,7 @@ impl Registry {
                     let body = Arc::new(store.body(old.key, old.hold.clone()));
                     body.expect();
                     // Nothing on disk is of this generation.
-                    body.look(|| {});
+                    body.look(|| body.take_after(old));
                     open.bodies.insert(old.key, body.clone());
                     body
                 }
@@ -115,7 +117,11 @@ impl Registry {
         {
             open.bodies.remove(&body.key);
         }
-        open.holds.retain(|_, known| known.locks.are_wanted());
+        // The body still has its own: looked for now and then, so that each costs the same, however many there are.
+        if open.holds.len() > 2 * open.swept + 16 {
+            open.holds.retain(|_, known| known.locks.are_wanted());
+            open.swept = open.holds.len();
+        }
         true
     }
 
@@ -128,10 +134,11 @@ impl Registry {
         }
         let Open { bodies, holds, .. } = &mut *open;
         let mut of_asset = bodies.iter().filter(|(key, _)| key.asset == asset);
-        if !of_asset.all(|(_, body)| body.retire()) {
+        // All or none: who comes to one that was retired would write for nobody.
+        if !of_asset.all(|(_, body)| body.may_retire()) {
             return false;
         }
-        bodies.retain(|key, _| key.asset != asset);
+        bodies.retain(|key, body| key.asset != asset || !body.retire());
         if let Some(hold) = holds.remove(&asset).and_then(|known| known.hold.upgrade()) {
             hold.let_go();
         }
@@ -154,6 +161,13 @@ impl Registry {
         open.holds
             .get(&asset)
             .and_then(|known| known.hold.upgrade())
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn stop_filling(&self) {
+        for known in self.open.lock().holds.values() {
+            known.locks.stop_filling();
+        }
     }
 
     /// Everything that is open.

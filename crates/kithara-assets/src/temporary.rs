@@ -48,22 +48,40 @@ mod tests {
     #[test]
     fn a_temporary_resource_is_read_as_it_was_written_and_shared_with_nobody() {
         let (one, other) = (Entry::temporary().unwrap(), Entry::temporary().unwrap());
-        let bytes: Vec<u8> = (0..20 << 20_u32).map(|at: u32| (at % 251) as u8).collect();
+        check(&one, 251);
+        assert!(other.snapshot().coverage.is_empty());
+    }
+
+    #[test]
+    fn a_temporary_resource_whose_origin_has_changed_stays_one() {
+        let entry = Entry::temporary().unwrap();
+        entry.write(0, &[1; 100]).unwrap();
+        entry.discard();
+        check(&entry, 241);
+    }
+
+    #[track_caller]
+    fn check(entry: &Entry, modulus: u32) {
+        let bytes: Vec<u8> = (0..20 << 20_u32)
+            .map(|at: u32| (at % modulus) as u8)
+            .collect();
         for (number, chunk) in bytes.chunks(1 << 20).enumerate() {
-            one.write((number << 20) as u64, chunk).unwrap();
+            entry.write((number << 20) as u64, chunk).unwrap();
             // More than memory holds: each mebibyte must have reached the file before the next comes.
             nowhere().unwrap().settle();
         }
-        one.complete(bytes.len() as u64).unwrap();
+        entry.complete(bytes.len() as u64).unwrap();
         let (mut read, mut buf) = (Vec::new(), vec![0; 1 << 20]);
         while read.len() < bytes.len() {
-            let count = one.resource().read_at(read.len() as u64, &mut buf).unwrap();
+            let count = entry
+                .resource()
+                .read_at(read.len() as u64, &mut buf)
+                .unwrap();
             assert!(count > 0, "byte {} is lost", read.len());
             read.extend_from_slice(&buf[..count]);
         }
-        assert_eq!(read, bytes);
-        assert!(other.snapshot().coverage.is_empty());
-        assert_eq!(one.snapshot().memory_only, None);
-        assert_eq!(one.snapshot().not_kept, Some(Reason::NoFolder));
+        assert!(read == bytes);
+        assert_eq!(entry.snapshot().memory_only, None);
+        assert_eq!(entry.snapshot().not_kept, Some(Reason::NoFolder));
     }
 }

@@ -110,6 +110,11 @@ impl Window {
             .any(|block| block.ready && !block.saving)
     }
 
+    /// Whether something is to be saved, or is being saved.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.blocks.values().any(|block| block.ready)
+    }
+
     /// The stretch is on disk.
     pub(crate) fn saved(&mut self, range: Range<u64>) {
         let number = range.start / EXTENT as u64;

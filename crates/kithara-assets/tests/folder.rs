@@ -164,8 +164,18 @@ fn a_folder_that_is_removed_meanwhile_is_made_again() {
     let store = build(&root, &Told::default());
     fill(&store, "a", 1, TOTAL);
     let entry = write(&store, "b", 2, TOTAL, &[0..EXTENT]);
+    fill(&store, "d", 4, TOTAL);
+    fill(&store, "e", 4, TOTAL);
+    store.settle();
+    let leases = ["d", "e"].map(|name| store.open(&key(&store, name)).lease().clone());
     store.settle();
     fs::remove_dir_all(&root).unwrap();
+    fill(&store, "d", 5, TOTAL);
+    store.settle();
+    store.pin(&url("e")).unwrap();
+    let locked = asset_dir(&root, &store, "e").join("lease");
+    assert!(locked.exists(), "other processes see that it is in use");
+    drop(leases);
     assert_true(&entry, 2, TOTAL);
     for gap in missing(&entry, TOTAL) {
         entry.write(gap.start, &bytes(2, gap)).unwrap();
@@ -180,10 +190,13 @@ fn a_folder_that_is_removed_meanwhile_is_made_again() {
     drop(entry);
     fill(&store, "a", 1, TOTAL);
     fill(&store, "c", 3, TOTAL);
+    fill(&store, "b", 6, TOTAL);
     drop(store);
     let store = build(&root, &Told::default());
     assert_whole(&store, "a", 1, TOTAL);
+    assert_whole(&store, "b", 6, TOTAL);
     assert_whole(&store, "c", 3, TOTAL);
+    assert_whole(&store, "d", 5, TOTAL);
 }
 
 #[test]
@@ -269,6 +282,7 @@ fn links_pipes_and_foreign_files_are_neither_followed_nor_touched_nor_counted() 
     assert_eq!(contents(&outside), before);
     assert_eq!(fs::read(paths[3].join("notes.txt")).unwrap(), b"mine");
     assert_eq!(fs::read_dir(&paths[3]).unwrap().count(), 1);
+    assert_eq!(store.list(), [], "what is left is no title");
     assert_eq!(fs::read(root.join("mine.txt")).unwrap(), b"mine");
 }
 
@@ -307,6 +321,32 @@ fn an_index_of_any_content_is_as_good_as_none() {
 }
 
 #[test]
+fn an_index_is_gone_as_soon_as_a_title_differs_from_it() {
+    let sim = SimDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let index = || {
+        let path = Path::new("/cache/_index/assets.bin");
+        disk.open(path, kithara_storage::Access::Read).is_ok()
+    };
+    // A part that is continued, and one that lacks its commit only.
+    for (name, part) in [("a", EXTENT), ("b", TOTAL)] {
+        let store = store_on(&disk);
+        drop(write(&store, name, 1, TOTAL, &[0..part]));
+        drop(store);
+        let store = store_on(&disk);
+        assert!(index());
+        let entry = store.open(&key(&store, name));
+        store.settle();
+        assert_eq!(index(), part < TOTAL, "{name} is committed");
+        if part < TOTAL {
+            entry.write(part, &bytes(1, part..2 * EXTENT)).unwrap();
+            store.settle();
+            assert!(!index());
+        }
+    }
+}
+
+#[test]
 fn one_folder_is_one_store_or_none_in_a_process() {
     let dir = tempfile::tempdir().unwrap();
     let one = build(dir.path(), &Told::default());
@@ -331,50 +371,6 @@ fn one_folder_is_one_store_or_none_in_a_process() {
     AssetStoreBuilder::new(options).build().unwrap();
 }
 
-/// Two `Arc`s of one disk are to each other what two processes are.
-#[test]
-fn a_second_process_reads_what_is_committed_and_fetches_the_rest_for_itself() {
-    let disk = MemDisk::new();
-    let (here, there): (Arc<dyn Disk>, Arc<dyn Disk>) = (Arc::new(disk.clone()), Arc::new(disk));
-    let (told, first) = (Told::default(), store_on(&here));
-    let second = store_with(&there, options(), &told);
-    fill(&first, "whole", 1, TOTAL);
-    first.settle();
-    let filling = write(&first, "half", 2, TOTAL, &[0..EXTENT]);
-    first.settle();
-    assert_whole(&second, "whole", 1, TOTAL);
-    let entry = second.open(&key(&second, "half"));
-    assert_eq!(entry.snapshot().coverage.total(), 0);
-    let shared = |event: &StoreEvent| matches!(event, StoreEvent::SharedByProcess);
-    assert_eq!(told.count(shared), 1);
-    // The origin has changed since: each process has what it fetched, and only one of them stores it.
-    entry.identify(facts(3, TOTAL), Keep::Yes).unwrap();
-    entry.write(0, &bytes(3, 0..TOTAL)).unwrap();
-    entry.complete(TOTAL).unwrap();
-    second.settle();
-    assert_eq!(assert_true(&entry, 3, TOTAL), TOTAL);
-    assert_eq!(assert_true(&filling, 2, TOTAL), EXTENT);
-    // What one has open, the other doesn't remove.
-    assert!(matches!(
-        second.remove(&url("half")),
-        Err(AssetError::InUse)
-    ));
-    let open = first.open(&key(&first, "whole"));
-    assert!(matches!(
-        second.remove(&url("whole")),
-        Err(AssetError::InUse)
-    ));
-    drop((open, entry, filling));
-    first.settle();
-    assert!(second.remove(&url("whole")).unwrap());
-    let entry = second.open(&key(&second, "half"));
-    assert_eq!(
-        assert_true(&entry, 2, TOTAL),
-        EXTENT,
-        "the other one has let go"
-    );
-}
-
 #[test]
 fn without_locks_nothing_is_kept_and_one_event_says_so() {
     let sim = SimDisk::new();
@@ -391,6 +387,45 @@ fn without_locks_nothing_is_kept_and_one_event_says_so() {
     }
     assert_eq!(memory_only(&told, Reason::NoLocks), 1);
     assert!(store.is_memory_only());
+}
+
+#[test]
+fn the_sole_user_of_a_folder_goes_without_locks_where_there_are_none() {
+    let sim = SimDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    sim.on_call(|call| match call.kind {
+        CallKind::Lock => Err(ErrorKind::Unsupported.into()),
+        _ => Ok(()),
+    });
+    let told = Told::default();
+    let mut alone = options();
+    alone.sole_user = true;
+    let store = store_with(&disk, alone.clone(), &told);
+    fill(&store, "title", 1, TOTAL);
+    drop(store);
+    let store = store_with(&disk, alone, &told);
+    assert_whole(&store, "title", 1, TOTAL);
+    assert_eq!(memory_only(&told, Reason::NoLocks), 0);
+    assert!(!store.is_memory_only());
+}
+
+#[test]
+fn a_listener_that_panics_stops_nobody() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+    let build = || {
+        AssetStoreBuilder::new(options())
+            .with_disk(disk.clone())
+            .with_events(Arc::new(|event| panic!("{event:?}")))
+            .build()
+            .unwrap()
+    };
+    let store = build();
+    for name in ["one", "two"] {
+        fill(&store, name, 1, TOTAL);
+        store.settle();
+    }
+    drop(store);
+    assert_whole(&build(), "two", 1, TOTAL);
 }
 
 #[test]

@@ -6,9 +6,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use kithara_assets::{AssetError, EntryState, Facts, Keep, Reason, StoreEvent};
-use kithara_storage::{Access, CallKind, Disk, MemDisk, ResourceExt, SimDisk};
+use kithara_assets::{AssetError, AssetStoreBuilder, EntryState, Facts, Keep, Reason, StoreEvent};
+use kithara_storage::{Access, CallKind, Disk, LockKind, MemDisk, ResourceExt, SimDisk};
 
 use support::*;
 
@@ -92,6 +93,8 @@ fn a_whole_resource_whose_commit_did_not_happen_is_committed_the_next_time() {
     });
     let store = store_on(&disk);
     fill(&store, "a", 1, 3 * EXTENT);
+    store.settle();
+    assert!(!store.list()[0].complete);
     drop(store);
     sim.on_call(|_| Ok(()));
     let store = store_on(&disk);
@@ -101,6 +104,62 @@ fn a_whole_resource_whose_commit_did_not_happen_is_committed_the_next_time() {
     drop(entry);
     assert!(store.list()[0].complete);
     assert_whole(&store, "a", 1, 3 * EXTENT);
+}
+
+#[test]
+fn a_reader_that_outlives_its_store_hinders_no_later_one() {
+    let (disk, told) = (disk(), Told::default());
+    let store = store_on(&disk);
+    let entry = write(&store, "a", 1, 3 * EXTENT, &[0..EXTENT]);
+    let reader = entry.resource();
+    drop((entry, store));
+    let store = store_with(&disk, options(), &told);
+    let entry = store.open(&key(&store, "a"));
+    assert_eq!(assert_true(&entry, 1, 3 * EXTENT), EXTENT);
+    assert_eq!(
+        told.count(|event| matches!(event, StoreEvent::SharedByProcess)),
+        0
+    );
+    let mut buf = [0; 10];
+    assert_eq!(reader.read_at(5, &mut buf).unwrap(), 10);
+    assert_eq!(buf[..], bytes(1, 5..15));
+    drop(entry);
+    let removed = store.remove(&url("a"));
+    assert!(matches!(removed, Err(AssetError::InUse)), "{removed:?}");
+}
+
+/// What hears of a store, and looks when it goes whether anything is still locked.
+struct End(Arc<dyn Disk>, std::path::PathBuf, Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let lock = self.0.lock(&self.1, LockKind::Exclusive).unwrap();
+        self.2.store(lock.is_some(), Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn nothing_is_locked_any_more_when_nobody_is_told_any_more() {
+    let disk = disk();
+    let store = store_on(&disk);
+    fill(&store, "a", 1, 100);
+    let id = store.asset(&url("a")).to_string();
+    drop(store);
+    let path = format!("/cache/{}/{}/lease", &id[..2], &id[2..]);
+    let free = Arc::new(AtomicBool::new(false));
+    let end = End(disk.clone(), path.into(), free.clone());
+    let hears = move |_| {
+        let _ = &end;
+    };
+    let builder = AssetStoreBuilder::new(options()).with_disk(disk.clone());
+    let store = builder.with_events(Arc::new(hears)).build().unwrap();
+    let reader = store.open(&key(&store, "a")).resource();
+    drop(store);
+    // Its keeper has ended when there is another one.
+    drop(store_on(&disk));
+    assert!(!free.load(Ordering::SeqCst));
+    drop(reader);
+    assert!(free.load(Ordering::SeqCst));
 }
 
 #[test]
@@ -242,6 +301,24 @@ fn pins_hold_through_pressure_and_restart() {
 }
 
 #[test]
+fn a_pin_that_fails_leaves_none_behind_and_takes_none_away() {
+    let sim = SimDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let store = store_on(&disk);
+    for pinned in [false, true] {
+        sim.on_call(|call| match call.kind {
+            CallKind::SyncDir => Err(std::io::ErrorKind::Other.into()),
+            _ => Ok(()),
+        });
+        assert!(matches!(store.pin(&url("a")), Err(AssetError::Storage(_))));
+        assert_eq!(store.is_pinned(&url("a")), pinned);
+        sim.on_call(|_| Ok(()));
+        store.pin(&url("a")).unwrap();
+    }
+    assert!(store.is_pinned(&url("a")));
+}
+
+#[test]
 fn pins_over_the_limit_are_refused_with_numbers_and_what_does_not_fit_is_played_from_memory() {
     let (disk, told) = (disk(), Told::default());
     let mut options = options();
@@ -366,6 +443,37 @@ fn a_flipped_bit_and_a_hole_are_noticed_fetched_again_and_repaired() {
         told.count(|event| matches!(event, StoreEvent::Damaged { .. })),
         3
     );
+}
+
+#[test]
+fn bytes_that_can_be_saved_nowhere_keep_no_title_from_being_removed() {
+    const TOTAL: u64 = 2 * EXTENT;
+    let disk = Arc::new(MemDisk::new());
+    let shared: Arc<dyn Disk> = disk.clone();
+    let store = store_on(&shared);
+    // A lost extent of which only a part comes again.
+    fill(&store, "a", 1, TOTAL);
+    store.settle();
+    let file = disk.open(&committed(&disk), Access::Write).unwrap();
+    file.write_at(5, &[0]).unwrap();
+    let entry = store.open(&key(&store, "a"));
+    assert_eq!(assert_true(&entry, 1, TOTAL), EXTENT);
+    entry.write(100, &bytes(1, 100..2000)).unwrap();
+    drop(entry);
+    store.settle();
+    let entry = store.open(&key(&store, "a"));
+    assert_true(&entry, 1, TOTAL);
+    assert_eq!(missing(&entry, TOTAL), [0..EXTENT], "it was let go");
+    drop(entry);
+    store.settle();
+    assert!(store.remove(&url("a")).unwrap());
+    // More than there turned out to be.
+    let entry = write(&store, "b", 1, EXTENT, &[0..TOTAL + 10]);
+    entry.complete(EXTENT).unwrap();
+    store.settle();
+    drop(entry);
+    store.settle();
+    assert!(store.remove(&url("b")).unwrap());
 }
 
 /// The only committed file.

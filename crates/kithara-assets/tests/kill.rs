@@ -7,10 +7,11 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use kithara_assets::{AssetStore, AssetStoreBuilder, EntryState, Keep, StoreOptions};
 
@@ -38,21 +39,27 @@ fn total(title: u64) -> u64 {
     title * 37_000 + 1000
 }
 
-/// What the child does until it is killed. It says on its output what it has been promised.
+/// What the child does until it is killed. It says on its output what it does and what it has been promised.
 fn live(dir: &Path, seed: u64) -> ! {
     let store = build(dir);
     let mut dice = Dice(seed);
+    // Whole, and on disk after the next settling.
+    let mut whole = Vec::new();
     println!("ready");
     loop {
         let title = dice.below(TITLES);
         let name = format!("{title}");
+        println!("next {title}");
         match dice.below(10) {
             0 if title < 3 && store.pin(&url(&name)).is_ok() => println!("pinned {title}"),
             1 if title < 3 => {
                 println!("unpinning {title}");
                 store.unpin(&url(&name)).unwrap();
             }
-            2 => store.settle(),
+            2 => {
+                store.settle();
+                whole.drain(..).for_each(|title| println!("kept {title}"));
+            }
             3 => {
                 println!("removing {title}");
                 let _ = store.remove(&url(&name));
@@ -71,35 +78,81 @@ fn live(dir: &Path, seed: u64) -> ! {
                         entry.write(gap.start, &bytes(title, gap)).unwrap();
                     }
                     entry.complete(total(title)).unwrap();
+                    whole.push(title);
                 }
             }
         }
     }
 }
 
-/// Ends the child, however the test ends.
-struct Killed(Child);
+/// A child. It is ended, however the test ends.
+struct Life {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    complaints: File,
+}
 
-impl Drop for Killed {
+impl Drop for Life {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn start(dir: &Path, seed: u64) -> (Killed, std::process::ChildStdout) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([TEST, "--exact", "--nocapture", "--test-threads=1"])
-        .env(DIR, dir)
-        .env(SEED, seed.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let output = child.stdout.take().unwrap();
-    (Killed(child), output)
+impl Life {
+    fn start(dir: &Path, seed: u64) -> Self {
+        let complaints = tempfile::tempfile().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([TEST, "--exact", "--nocapture", "--test-threads=1"])
+            .env(DIR, dir)
+            .env(SEED, seed.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(complaints.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            output,
+            complaints,
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let count = self.output.read_line(&mut line).unwrap();
+        (count > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// Kills it some time after it has kept something whole; all it said.
+    fn end(&mut self, dice: &mut Dice) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut more = None;
+        while more != Some(0) {
+            // It says no more: what happened is told below.
+            let Some(line) = self.line() else { break };
+            more = match more {
+                None => line.starts_with("kept").then(|| dice.below(30)),
+                Some(more) => Some(more - 1),
+            };
+            said.push(line);
+        }
+        for _ in 0..dice.below(200_000) {
+            std::hint::spin_loop();
+        }
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        let mut complaints = String::new();
+        self.complaints.rewind().unwrap();
+        self.complaints.read_to_string(&mut complaints).unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}: {complaints}");
+        said.extend(std::iter::from_fn(|| self.line()));
+        let opened = said.iter().any(|line| line.ends_with("ready"));
+        assert!(opened, "{said:?}");
+        said
+    }
 }
 
 #[test]
@@ -112,18 +165,8 @@ fn a_killed_process_leaves_nothing_wrong_and_breaks_no_promise() {
     let mut pinned = [false; 3];
     let (mut read, mut whole) = (0, 0);
     for kill in 0..kills {
-        let (mut child, output) = start(dir.path(), kill);
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        assert!(
-            lines.any(|line| line.ends_with("ready")),
-            "the store opens, kill {kill}"
-        );
-        // The moment is to be random; nothing is waited for.
-        std::thread::sleep(Duration::from_millis(kill * 7919 % 80));
-        child.0.kill().unwrap();
-        child.0.wait().unwrap();
         let mut unsure = [false; 3];
-        for line in lines {
+        for line in Life::start(dir.path(), kill).end(&mut Dice(kill)) {
             let mut words = line.split(' ');
             let (what, title) = (
                 words.next(),
@@ -147,12 +190,9 @@ fn a_killed_process_leaves_nothing_wrong_and_breaks_no_promise() {
         );
         for title in 0..TITLES {
             let entry = store.open(&key(&store, &format!("{title}")));
+            let stored = entry.snapshot().coverage.total();
             let found = assert_true(&entry, title, total(title));
-            assert_eq!(
-                found,
-                entry.snapshot().coverage.total(),
-                "a kill costs no stored byte"
-            );
+            assert_eq!(found, stored, "a kill costs no stored byte, kill {kill}");
             read += found;
             whole += u64::from(entry.state() == EntryState::Ready);
         }

@@ -33,6 +33,7 @@ fn what_comes_anew_between_a_loss_and_its_telling_is_not_waited_for_for_ever() {
     let told = move |event: StoreEvent| {
         if let (StoreEvent::Damaged { .. }, Some(entry)) = (event, &*brings.lock().unwrap()) {
             entry.write(0, &bytes(1, 0..EXTENT)).unwrap();
+            entry.complete(len).unwrap();
         }
     };
     let mut options = StoreOptions::at("/cache");
@@ -62,6 +63,7 @@ fn what_comes_anew_between_a_loss_and_its_telling_is_not_waited_for_for_ever() {
         matches!(there, Poll::Ready(Ok(WaitOutcome::Ready))),
         "{there:?}"
     );
+    assert_eq!(resource.committed_len(), Some(len), "all of it is there");
     assert_eq!(resource.read_at(0, &mut buf).unwrap(), 16);
     assert_eq!(buf[..], bytes(1, 0..16));
 }

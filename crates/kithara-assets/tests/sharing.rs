@@ -11,7 +11,7 @@ use std::task::{Context, Wake, Waker};
 
 use kithara_assets::{Conflict, EntryState, Keep, StoreEvent};
 use kithara_storage::{
-    Disk, Interrupt, MemDisk, ResourceExt, ResourceStatus, StorageError, StorageResource,
+    Disk, Interrupt, MemDisk, ResourceExt, ResourceStatus, SimDisk, StorageError, StorageResource,
 };
 
 use support::*;
@@ -78,6 +78,71 @@ fn what_one_has_claimed_the_other_does_not_get_until_it_is_given_back() {
     assert!(two.poll_changed(cx).is_pending());
     assert!(two.snapshot().others.is_empty());
     assert_eq!(two.claim(150..300), 150..300);
+}
+
+#[test]
+fn what_stands_back_gives_way_to_whoever_does_not() {
+    let store = store_on(&disk());
+    let open = || store.open(&key(&store, "a"));
+    let (ahead, also, listener) = (open(), open(), open());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let cx = &mut Context::from_waker(&waker);
+    assert_eq!(ahead.claim(0..100), 0..100);
+    assert!(listener.poll_changed(cx).is_pending());
+    assert_eq!(listener.snapshot().others, [0..100].into_iter().collect());
+    ahead.stand_back();
+    also.stand_back();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "there is more to claim");
+    assert!(listener.poll_changed(cx).is_ready());
+    assert!(listener.snapshot().others.is_empty());
+    assert_eq!(also.claim(50..150), 50..50, "each other they respect");
+    assert_eq!(also.claim(100..150), 100..150);
+
+    assert!(ahead.poll_changed(cx).is_pending());
+    while also.poll_changed(cx).is_ready() {}
+    assert_eq!(listener.claim(20..40), 20..40);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "who lost it is told");
+    assert!(ahead.poll_changed(cx).is_ready() && also.poll_changed(cx).is_pending());
+    let others = [20..40, 100..150].into_iter().collect();
+    assert_eq!(ahead.snapshot().others, others);
+    assert_eq!(ahead.claim(0..100), 0..20, "the listener's it respects");
+    drop(listener);
+    assert_eq!(also.claim(20..60), 20..40, "it is free again, the rest not");
+
+    // Also once the origin has changed.
+    ahead.discard();
+    assert_eq!(ahead.claim(0..100), 0..100);
+    assert_eq!(open().claim(0..100), 0..100);
+}
+
+#[test]
+fn entries_share_the_memory_of_what_is_not_kept_and_hear_who_comes_and_goes() {
+    let disk = SimDisk::new();
+    let store = store_on(&(Arc::new(disk.clone()) as Arc<dyn Disk>));
+    let one = write(&store, "a", 1, 3 * EXTENT, &[]);
+    assert_eq!(one.snapshot().memory_only, None);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let cx = &mut Context::from_waker(&waker);
+    assert!(one.poll_changed(cx).is_pending());
+    let kept = store.open(&key(&store, "a"));
+    assert!(one.poll_changed(cx).is_pending(), "all of it is kept");
+    drop(kept);
+    disk.on_call(|_| Err(std::io::ErrorKind::Other.into()));
+    one.write(0, &bytes(1, 0..EXTENT)).unwrap();
+    store.settle();
+    assert_eq!(one.snapshot().memory_only, Some(8 << 20));
+    while one.poll_changed(cx).is_ready() {}
+    let other = store.open(&key(&store, "a"));
+    assert!(one.poll_changed(cx).is_ready());
+    for entry in [&one, &other] {
+        assert_eq!(entry.snapshot().memory_only, Some(4 << 20));
+    }
+    assert!(one.poll_changed(cx).is_pending());
+    drop(other);
+    assert!(one.poll_changed(cx).is_ready());
+    assert_eq!(one.snapshot().memory_only, Some(8 << 20));
 }
 
 #[test]
@@ -178,6 +243,33 @@ fn a_changed_origin_begins_anew_and_who_reads_the_old_keeps_the_old() {
         "it joins"
     );
     assert_eq!(assert_true(&other, 2, 3 * EXTENT), 2 * EXTENT);
+}
+
+#[test]
+fn who_reads_the_old_keeps_it_also_where_few_files_may_be_open() {
+    const TOTAL: u64 = 3 * EXTENT;
+    let mut few = options();
+    few.open_handles = 4;
+    let store = store_with(&disk(), few, &Told::default());
+    let entries: Vec<_> = (0..100)
+        .map(|number| write(&store, &format!("{number}"), number, TOTAL, &[0..TOTAL]))
+        .collect();
+    // One that is being fetched, and one that is whole.
+    entries[8].complete(TOTAL).unwrap();
+    store.settle();
+    for number in [7, 8] {
+        let reader = store.open(&key(&store, &format!("{number}")));
+        let entry = &entries[number as usize];
+        entry.discard();
+        entry.identify(facts(1000, TOTAL), Keep::Yes).unwrap();
+        entry.write(0, &bytes(1000, 0..TOTAL)).unwrap();
+        store.settle();
+        for (other, entry) in (0..).zip(&entries).filter(|(other, _)| *other < 7) {
+            assert_eq!(assert_true(entry, other, TOTAL), TOTAL);
+        }
+        assert_eq!(assert_true(entry, 1000, TOTAL), TOTAL);
+        assert_eq!(assert_true(&reader, number, TOTAL), TOTAL);
+    }
 }
 
 #[test]

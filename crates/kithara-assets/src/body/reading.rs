@@ -14,10 +14,10 @@ use crate::lease::LeaseGuard;
 /// How the gate of one entry reads a body. The bytes are in the body before the gate hears of them, so that there is
 /// nothing to write.
 pub(super) struct View {
+    /// Whoever reads the title uses it. Goes before the body, with which goes the listener, who may take that for the end.
+    pub(super) _lease: LeaseGuard,
     pub(super) body: Arc<Body>,
     pub(super) member: u64,
-    /// Whoever reads the title uses it.
-    pub(super) _lease: LeaseGuard,
 }
 
 impl Driver for View {
@@ -108,14 +108,18 @@ impl Body {
     /// The gate of a member has just let go of `range`. What came anew before that was nothing new to it, and nobody brings
     /// it again: so it is told of it now.
     fn cover_again(&self, member: u64, range: &Range<u64>) {
-        let (gate, there) = {
+        let (gate, there, end) = {
             let state = self.state.lock();
             let Some(member) = state.members.get(&member) else {
                 return;
             };
             let cut = |part: Range<u64>| part.start.max(range.start)..part.end.min(range.end);
             let there: Vec<_> = state.coverage.iter().map(cut).collect();
-            (member.gate.clone(), there)
+            (
+                member.gate.clone(),
+                there,
+                state.end.filter(|_| state.is_whole()),
+            )
         };
         // The gate only counts: its bytes are here already.
         let bytes = [0; EXTENT];
@@ -125,6 +129,10 @@ impl Body {
                 // A gate that is closed or failed has nobody behind it who waits for these bytes.
                 let _ = gate.lock().write_at(start, &bytes[..len]);
             }
+        }
+        if let Some(end) = end {
+            // Nobody has anything left to bring who would say so; and what is lost meanwhile it hears of later.
+            let _ = gate.lock().commit(end);
         }
     }
 

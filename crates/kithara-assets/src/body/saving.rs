@@ -74,8 +74,10 @@ impl Body {
             let mut state = self.state.lock();
             let len = state.coverage.end();
             state.window.seal(0..len);
+            state.queued = true;
         }
-        self.call_keeper();
+        // Also where somebody else is about to: the caller's own question must not come before that.
+        self.desk.send(Command::Attend(self.clone()));
     }
 
     /// Where saved bytes are read from now on.
@@ -130,6 +132,14 @@ impl Body {
         let mut state = self.state.lock();
         state.keep = Keep::No;
         state.forbidden = Some(reason);
+    }
+
+    /// Takes the place of another one in a store that has no folder, and so nowhere to keep anything.
+    pub(crate) fn take_after(&self, other: &Body) {
+        let forbidden = other.state.lock().forbidden;
+        if let Some(reason @ Reason::NoFolder) = forbidden {
+            self.forget(reason);
+        }
     }
 
     /// The stretch was not saved, and stays as it is until more of its block comes.

@@ -63,6 +63,8 @@ pub(super) enum Base {
 pub(super) struct Member {
     pub(super) gate: Arc<Mutex<ResourceWriter>>,
     pub(super) claims: Coverage,
+    /// Its claims give way to those of members that don't.
+    pub(super) stands_back: bool,
     pub(super) changed: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -79,6 +81,14 @@ impl State {
 
     pub(super) fn is_whole(&self) -> bool {
         self.end.is_some_and(|end| self.coverage.is_complete(end))
+    }
+
+    /// Whether nobody is left, and nothing to do.
+    pub(super) fn is_done(&self) -> bool {
+        let busy = self.bypass.is_none()
+            && !self.superseded
+            && (self.complete || self.window.is_awaited());
+        self.members.is_empty() && self.expected == 0 && !busy
     }
 
     pub(super) fn needs_keeper(&self) -> bool {
@@ -154,9 +164,39 @@ impl State {
         before != self.is_slow
     }
 
-    /// How many bytes may lie in memory, while it matters.
+    /// How many bytes each member may have in memory, while it matters.
     pub(super) fn memory_only(&self) -> Option<u64> {
-        (self.bypass.is_some() || self.is_slow).then_some(WINDOW as u64)
+        let share = WINDOW / self.members.len().max(1);
+        (self.bypass.is_some() || self.is_slow).then_some(share as u64)
+    }
+
+    /// Members whose claims `member` has to respect.
+    pub(super) fn rivals(&self, member: u64) -> impl Iterator<Item = &Member> {
+        let yields = self.stands_back(member);
+        self.members
+            .iter()
+            .filter(move |(other, one)| **other != member && (yields || !one.stands_back))
+            .map(|(_, one)| one)
+    }
+
+    /// Gives a member what nobody it has to respect has claimed; who had it and stood back is to be told.
+    pub(super) fn give(&mut self, member: u64, mine: &Range<u64>) -> Vec<Waker> {
+        let mut told = Vec::new();
+        for (number, one) in &mut self.members {
+            if *number == member {
+                one.claims.insert(mine.clone());
+            } else if one.claims.next_gap(mine.start, mine.end).as_ref() != Some(mine) {
+                one.claims.remove(mine.clone());
+                one.changed = true;
+                told.extend(one.waker.take());
+            }
+        }
+        told
+    }
+
+    pub(super) fn stands_back(&self, member: u64) -> bool {
+        let member = self.members.get(&member);
+        member.is_some_and(|member| member.stands_back)
     }
 
     pub(super) fn claims(&self, member: u64) -> bool {

@@ -48,8 +48,9 @@ impl Housekeeping {
         ledger.measure(&*folder.disk, &folder.layout, asset);
     }
 
-    /// Sees to it that `more` bytes fit, by removing what was unused for longest.
+    /// Sees to it that `more` bytes, which are going to be saved now, fit, by removing what was unused for longest.
     pub(crate) fn make_room(&mut self, more: u64) -> Result<(), Reason> {
+        self.spoil();
         self.make_room_for(more, 0)
     }
 
@@ -198,7 +199,8 @@ impl Housekeeping {
             return Ok(Removal::InUse);
         };
         let listed = disk.list(&path)?;
-        if account(&listed).pinned && pinned == Pinned::Stay {
+        let is_pinned = account(&listed).is_some_and(|account| account.pinned);
+        if is_pinned && pinned == Pinned::Stay {
             return Ok(Removal::Pinned);
         }
         self.spoil();

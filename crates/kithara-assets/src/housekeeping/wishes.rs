@@ -33,9 +33,11 @@ impl Housekeeping {
             .hold(asset)
             .unwrap_or_else(|| Arc::new(Hold::new(asset, Arc::default())));
         let path = self.folder.layout.asset(asset).join(Layout::PIN);
+        let known = self.folder.disk.open(&path, Access::Read).is_ok();
         let pinned = self.try_pin(&hold, &path);
-        if pinned.is_err() {
-            // Half a pin is none: what isn't sure to survive must not be promised by its sight.
+        if pinned.is_err() && !known {
+            // Half a pin is none: what isn't sure to survive must not be promised by its sight. One that was there before
+            // is promised.
             let _ = self.folder.disk.remove_file(&path);
         }
         self.measure(asset);
@@ -44,7 +46,9 @@ impl Housekeeping {
 
     fn try_pin(&mut self, hold: &Hold, path: &Path) -> io::Result<()> {
         let asset = hold.asset;
+        hold.check(&*self.folder.disk, &self.folder.layout);
         if !self.folder.is_directory(asset)? {
+            self.anchored.remove(&asset);
             match self.make_folder(asset) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     prepare(&*self.folder.disk, &self.folder.layout)

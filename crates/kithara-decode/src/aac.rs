@@ -119,7 +119,7 @@ impl AacConfig {
         if let Some(name) = self.unsupported() {
             return Err(Fault::unsupported(name));
         }
-        let spec = limits::spec(self.sample_rate.max(8_000), self.channel_configuration)?;
+        let spec = limits::spec(self.sample_rate, self.channel_configuration)?;
         let mut params = AudioCodecParameters::new();
         params
             .for_codec(CODEC_ID_AAC)

@@ -6,7 +6,7 @@ mod blocks;
 pub(crate) mod caf;
 mod ebml;
 pub(crate) mod flac;
-mod flac_frame;
+pub(crate) mod flac_frame;
 pub(crate) mod frames;
 pub(crate) mod iso;
 pub(crate) mod mkv;

@@ -73,8 +73,11 @@ pub(crate) trait Demux: Send {
         Vec::new()
     }
 
-    /// Told once: the frames that really were decoded up to the first packet that had `ends_at`.
-    fn calibrate(&mut self, _decoded: u64, _stated: i64) {}
+    /// Told once: the frames that really were decoded up to the first packet that had `ends_at`. Whether that was not known:
+    /// then nothing is missing.
+    fn calibrate(&mut self, _decoded: u64, _stated: i64) -> bool {
+        false
+    }
 }
 
 /// Notices nobody has taken yet; of more than these only the oldest are kept.

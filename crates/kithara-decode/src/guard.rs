@@ -11,7 +11,7 @@ use crate::watchdog;
 /// The watch over one decode thread. Cheap to clone: the decoder marks with it, its owner asks it.
 ///
 /// Marking costs a few relaxed atomics and no system call. When the thread has spent more than 2 s of processor time
-/// inside one packet, the guard is [spun](Self::is_spun) for good and the callback given to [`new`](Self::new) runs,
+/// inside one packet (or on one header, where it walks over them), the guard is [spun](Self::is_spun) for good and the callback given to [`new`](Self::new) runs,
 /// once, on the watchdog's thread.
 #[derive(Clone)]
 pub struct Guard {
@@ -57,14 +57,20 @@ impl Guard {
     /// Marks "inside the codec" until the returned value is dropped.
     pub(crate) fn enter(&self) -> Inside<'_> {
         self.mark.thread.store(thread_id(), Ordering::Relaxed);
-        step(&self.mark.calls);
+        add(&self.mark.calls, 1);
         watchdog::arm();
         Inside { mark: &self.mark }
     }
 
+    /// Marks that one packet is done, or one header passed, within a call that may go through many.
+    pub(crate) fn progress(&self) {
+        // To the watchdog it is another call; odd stays odd.
+        add(&self.mark.calls, 2);
+    }
+
     /// Marks "waiting for bytes" until the returned value is dropped.
     pub(crate) fn reading(&self) -> Reading<'_> {
-        step(&self.mark.reads);
+        add(&self.mark.reads, 1);
         Reading { mark: &self.mark }
     }
 }
@@ -85,13 +91,13 @@ impl fmt::Debug for Guard {
 }
 
 impl Mark {
-    /// The number of the call the thread is in, if it is in one.
+    /// The number of the call, or of the packet in it, that the thread is in, if it is in one.
     pub(crate) fn call(&self) -> Option<u64> {
         let calls = self.calls.load(Ordering::Relaxed);
         (calls % 2 == 1).then_some(calls)
     }
 
-    /// How many calls began or ended.
+    /// How many calls and packets began or ended.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -120,7 +126,7 @@ pub(crate) struct Inside<'a> {
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        step(&self.mark.calls);
+        add(&self.mark.calls, 1);
         if self.mark.spun.load(Ordering::Relaxed) {
             watchdog::release(self.mark);
         }
@@ -134,16 +140,16 @@ pub(crate) struct Reading<'a> {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        step(&self.mark.reads);
+        add(&self.mark.reads, 1);
         // The watchdog may have gone to sleep over a long wait.
         watchdog::arm();
     }
 }
 
 /// One writer only, so a load and a store will do where a read-modify-write would lock the bus.
-fn step(counter: &AtomicU64) {
+fn add(counter: &AtomicU64, steps: u64) {
     counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(1),
+        counter.load(Ordering::Relaxed).wrapping_add(steps),
         Ordering::Relaxed,
     );
 }

@@ -58,6 +58,15 @@ impl Input {
         self.pos
     }
 
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Marks for the watchdog that a header was passed.
+    pub(crate) fn progress(&self) {
+        self.guard.progress();
+    }
+
     /// Moves to an offset. Nothing is read and nothing can fail until the next read.
     pub(crate) fn seek(&mut self, pos: u64) {
         self.pos = pos;

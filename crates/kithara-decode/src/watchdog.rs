@@ -15,7 +15,7 @@ use crate::guard::Mark;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_secs(2);
-/// The processor time one call may take.
+/// The processor time one packet may take.
 const LIMIT: Duration = Duration::from_secs(2);
 /// Less than this between two looks is not work.
 const IDLE: Duration = Duration::from_millis(20);
@@ -34,7 +34,7 @@ struct Watched {
     mark: Weak<Mark>,
     calls: u64,
     reads: u64,
-    /// The call it was in when first seen there, and its thread's processor time then.
+    /// The call and packet it was in when first seen there, and its thread's processor time then.
     since: Option<(u64, Option<Duration>)>,
     /// The processor time at the last look.
     last: Option<Duration>,

@@ -10,7 +10,8 @@ use std::time::Duration;
 use kithara_decode::{DecodeError, DecoderFactory, Guard, SeekMode, WorkerFault};
 use kithara_stream::{MediaInfo, StreamError};
 use kithara_tests::fixtures::{self, fixture};
-use support::trap::trap;
+use support::matroska::{Block, film, pcm_tracks};
+use support::trap::{slow, trap};
 use support::{drain, each, largest_difference, open_source, options, whole};
 
 #[test]
@@ -157,4 +158,45 @@ fn waiting_for_bytes_is_not_spinning() {
     );
     drop(release);
     assert!(waiting.join().expect("the thread ends").is_ok());
+}
+
+#[test]
+fn a_seek_that_works_through_a_long_file_is_not_stuck() {
+    // No cue leads into it, and the times of PCM do not tell the frame: it is decoded from the beginning.
+    let block = |second: u64| Block {
+        track: 1,
+        millis: second * 1000,
+        frame: vec![0; 16_000],
+    };
+    let clusters: Vec<_> = (0..60).map(|second| vec![block(second)]).collect();
+    let (decoded, _) = film(&pcm_tracks(8_000), &clusters, &[]);
+    // Headers are walked.
+    let walked = fixtures::long_mp3(2).bytes;
+    // Fragments are passed, of which an edit made many.
+    let fragments = fixture("fmp4-aac.mp4").bytes();
+    let first = fragments.windows(4).position(|word| word == b"moof");
+    let (front, media) = fragments.split_at(first.expect("a fragment") - 4);
+    let tail = media.windows(4).position(|word| word == b"mfra");
+    let media = &media[..tail.map_or(media.len(), |at| at - 4)];
+    let passed = [front, &media.repeat(40)].concat();
+    let threads = [
+        ("mkv", decoded, 55),
+        ("mp3", walked, 110),
+        ("mp4", passed, 600),
+    ]
+    .map(|(name, bytes, second)| {
+        std::thread::spawn(move || {
+            let source = Box::new(slow(bytes, Duration::from_secs(8)));
+            let mut decoder =
+                DecoderFactory::open(source, &MediaInfo::default(), &options()).expect(name);
+            (
+                name,
+                decoder.seek(Duration::from_secs(second), SeekMode::Exact),
+            )
+        })
+    });
+    for thread in threads {
+        let (name, landing) = thread.join().expect("no panic");
+        landing.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
 }

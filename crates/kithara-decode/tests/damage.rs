@@ -5,7 +5,9 @@ mod support;
 use kithara_decode::{CodecSelector, DecodeError, DecoderFactory, Notice};
 use kithara_stream::{AudioCodec, MediaInfo};
 use kithara_tests::fixtures::{self, Fixture, fixture};
-use support::{Dice, drain, each, largest_difference, open, options, whole};
+use support::{
+    Dice, assert_right_or_silent, drain, each, largest_difference, open, options, whole,
+};
 
 fn playable() -> impl Iterator<Item = &'static Fixture> {
     fixtures::playable().filter(|fixture| fixture.container != "MpegTs")
@@ -234,6 +236,62 @@ fn a_damaged_packet_becomes_silence_of_its_length() {
             "{file}: {same} of {}",
             samples.len()
         );
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_flac_is_silence_in_every_container() {
+    for file in ["mkv-flac.mkv", "m4a-flac.mp4", "fmp4-flac.mp4"] {
+        let bytes = fixture(file).bytes();
+        let told = (0..12).filter(|place| {
+            let mut damaged = bytes.clone();
+            let at = bytes.len() / 4 + bytes.len() / 2 * place / 12;
+            damaged[at] ^= 1 << (place % 8);
+            assert_right_or_silent(damaged, file, &format!("{file}: a bit at {at}"))
+        });
+        // A bit of the container may mean nothing.
+        assert!(told.count() >= 11, "{file}");
+    }
+}
+
+#[test]
+fn a_damaged_first_packet_of_flac_is_as_long_as_it_says() {
+    let file = "mkv-flac.mkv";
+    let mut bytes = fixture(file).bytes();
+    let first = bytes.windows(2).position(|word| word == [0xff, 0xf8]);
+    bytes[first.expect("a frame") + 1000] ^= 1;
+    assert!(assert_right_or_silent(bytes, file, "the first packet"));
+}
+
+#[test]
+fn absurd_times_in_fragments_are_no_reason_to_panic() {
+    let original = fixture("fmp4-aac.mp4").bytes();
+    let places = |kind: &[u8]| -> Vec<usize> {
+        let words = original.windows(4).enumerate();
+        let found = words.filter(|(_, word)| *word == kind);
+        found.map(|(at, _)| at + 4).collect()
+    };
+    let (header, times) = (places(b"mdhd"), places(b"tfdt"));
+    assert!(times.len() > 1 && original[times[1]] == 1, "64 bits");
+    for timescale in [1u32, 2, u32::MAX] {
+        for time in [u64::MAX, i64::MAX as u64, 1 << 60, 1 << 40] {
+            let mut bytes = original.clone();
+            bytes[header[0] + 12..header[0] + 16].copy_from_slice(&timescale.to_be_bytes());
+            bytes[times[1] + 4..times[1] + 12].copy_from_slice(&time.to_be_bytes());
+            let not_a_panic = |error: &DecodeError| {
+                assert!(!matches!(error, DecodeError::Worker { .. }), "{error}");
+            };
+            let Ok(mut decoder) = open(bytes, "absurd").inspect_err(not_a_panic) else {
+                continue;
+            };
+            let _ = drain(decoder.as_mut(), "absurd").1.inspect_err(not_a_panic);
+            for seconds in [0, 1, 1 << 30, u64::MAX] {
+                let to = std::time::Duration::from_secs(seconds);
+                let mode = kithara_decode::SeekMode::Exact;
+                let _ = decoder.seek(to, mode).inspect_err(not_a_panic);
+                let _ = drain(decoder.as_mut(), "absurd").1.inspect_err(not_a_panic);
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The cues of a Matroska file that is far away, when the first read of them is interrupted.
+//! Seeks in Matroska files that are far away: whose cues count, and what the times of blocks are worth.
 
 mod support;
 
@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kithara_decode::SeekMode;
+use kithara_decode::{DecodeError, InnerDecoder, SeekMode};
 use kithara_stream::{ByteSource, StreamError};
-use support::{Remote, open_source};
+use kithara_tests::fixtures::fixture;
+use support::matroska::{
+    Block, Cue, element, film, number, parts, pcm_tracks, video_and_pcm_tracks,
+};
+use support::{Remote, drain, largest_difference, open_source, whole};
 
 const SECONDS: u64 = 60;
 const RATE: usize = 8_000;
@@ -75,70 +79,192 @@ fn cues_whose_reading_was_interrupted_are_read_by_the_next_seek() {
     assert!(touched.bytes() < 200_000, "{} bytes", touched.bytes());
 }
 
-/// Mono, 16 bits, a cluster a second whose samples are its number; and where its cues begin.
-fn a_minute_of_pcm() -> (Vec<u8>, u64) {
-    let number = |value: u64| value.to_be_bytes();
-    let audio = [
-        element(&[0xb5], &(RATE as f64).to_be_bytes()),
-        element(&[0x9f], &number(1)),
-        element(&[0x62, 0x64], &number(16)),
-    ];
-    let entry = [
-        element(&[0xd7], &number(1)),
-        element(&[0x83], &number(2)),
-        element(&[0x86], b"A_PCM/INT/LIT"),
-        element(&[0xe1], &audio.concat()),
-    ];
-    let tracks = element(
-        &[0x16, 0x54, 0xae, 0x6b],
-        &element(&[0xae], &entry.concat()),
-    );
-    let seek_head = |at: u64| {
-        let seek = [
-            element(&[0x53, 0xab], &[0x1c, 0x53, 0xbb, 0x6b]),
-            element(&[0x53, 0xac], &number(at)),
-        ];
-        element(
-            &[0x11, 0x4d, 0x9b, 0x74],
-            &element(&[0x4d, 0xbb], &seek.concat()),
-        )
-    };
-    let front = seek_head(0).len() + tracks.len();
-    let (mut clusters, mut points) = (Vec::new(), Vec::new());
-    for second in 0..SECONDS {
-        let at = number((front + clusters.len()) as u64);
-        let place = [element(&[0xf7], &number(1)), element(&[0xf1], &at)];
-        let point = [
-            element(&[0xb3], &number(second * 1000)),
-            element(&[0xb7], &place.concat()),
-        ];
-        points.extend(element(&[0xbb], &point.concat()));
-        let samples = (second as u16).to_le_bytes().repeat(RATE);
-        let block = [&[0x81, 0, 0, 0x80], samples.as_slice()].concat();
-        let cluster = [
-            element(&[0xe7], &number(second * 1000)),
-            element(&[0xa3], &block),
-        ];
-        clusters.extend(element(&[0x1f, 0x43, 0xb6, 0x75], &cluster.concat()));
+#[test]
+fn the_cues_of_a_video_lead_to_its_sound() {
+    // By how much the sound of a cluster lies behind its picture, to which the cue points.
+    for late in [0, 500] {
+        let cluster = |second: u64| {
+            let mut blocks = second_of_pcm(second);
+            blocks[0].millis += late;
+            let picture = Block {
+                track: 2,
+                millis: second * 1000,
+                frame: vec![0x55; 60_000],
+            };
+            [vec![picture], blocks].concat()
+        };
+        let clusters: Vec<_> = (0..SECONDS).map(cluster).collect();
+        let cues: Vec<Cue> = (0..SECONDS)
+            .map(|second| (second * 1000, 2, second as usize))
+            .collect();
+        let (file, _) = film(&video_and_pcm_tracks(RATE), &clusters, &cues);
+        let source = Remote::new(file);
+        let touched = Arc::clone(&source.touched);
+        let mut decoder = open_source(source, "film.mkv").expect("opens");
+        let to = Duration::from_millis(50_200);
+        let landing = decoder.seek(to, SeekMode::Fast).expect("seeks");
+        assert_eq!(landing.frame, 50_200 * RATE as u64 / 1000, "{late} ms late");
+        let chunk = decoder.next_chunk().expect("decodes").expect("goes on");
+        let second = if late == 0 { 50.0 } else { 49.0 };
+        assert_eq!(chunk.pcm[0], second / 32_768.0, "{late} ms late");
+        // The cues, the cluster, and the one before where that begins too late; of 4.5 MB.
+        let most = if late == 0 { 2 } else { 3 };
+        assert!(
+            touched.jumps() <= most,
+            "{late} ms late: {} jumps",
+            touched.jumps()
+        );
+        assert!(touched.bytes() < 400_000, "{} bytes", touched.bytes());
     }
-    let cues = element(&[0x1c, 0x53, 0xbb, 0x6b], &points);
-    let body = [
-        seek_head((front + clusters.len()) as u64),
-        tracks,
-        clusters,
-        cues.clone(),
-    ];
-    let head = element(
-        &[0x1a, 0x45, 0xdf, 0xa3],
-        &element(&[0x42, 0x82], b"matroska"),
-    );
-    let file = [head, element(&[0x18, 0x53, 0x80, 0x67], &body.concat())].concat();
-    let from = (file.len() - cues.len()) as u64;
-    (file, from)
 }
 
-/// An element whose size is written in eight bytes (RFC 8794).
-fn element(id: &[u8], body: &[u8]) -> Vec<u8> {
-    let size = 1u64 << 56 | body.len() as u64;
-    [id, &size.to_be_bytes(), body].concat()
+#[test]
+fn clusters_that_were_met_are_found_again_without_cues() {
+    let clusters: Vec<_> = (0..SECONDS).map(second_of_pcm).collect();
+    let (file, _) = film(&pcm_tracks(RATE), &clusters, &[]);
+    let source = Remote::new(file);
+    let touched = Arc::clone(&source.touched);
+    let mut decoder = open_source(source, "pcm.mka").expect("opens");
+    let seek = |decoder: &mut dyn InnerDecoder, second: u64| {
+        let before = touched.all.load(Ordering::Relaxed);
+        let to = Duration::from_secs(second);
+        let landing = decoder.seek(to, SeekMode::Fast).expect("seeks");
+        assert_eq!(landing.frame, second * RATE as u64);
+        let chunk = decoder.next_chunk().expect("decodes").expect("goes on");
+        assert_eq!(chunk.pcm[0], second as f32 / 32_768.0);
+        touched.all.load(Ordering::Relaxed) - before
+    };
+    assert!(seek(decoder.as_mut(), 40) > 600_000, "from the front");
+    let again = seek(decoder.as_mut(), 35);
+    assert!(again < 100_000, "{again} bytes for what was passed");
+    let on = seek(decoder.as_mut(), 42);
+    assert!(on < 200_000, "{on} bytes from the last cluster met");
+}
+
+/// The blocks of a fixture with Vorbis, their times made anew of the frames they begin at.
+fn vorbis(millis: impl Fn(f64) -> u64) -> Vec<u8> {
+    let (tracks, blocks) = parts(&fixture("mkv-vorbis.mkv").bytes());
+    // Blocks begin at multiples of 64 frames behind the first, and the fixture's times are rounded to the nearest.
+    let exact = |time: u64, shift: f64| {
+        let frames = time as f64 * 44.1 - shift;
+        (frames / 64.0).round() * 64.0 + shift
+    };
+    let shift = (0..64).map(f64::from).min_by_key(|shift| {
+        let errors = blocks[3..]
+            .iter()
+            .map(|block| (exact(block.millis, *shift) - block.millis as f64 * 44.1).abs());
+        errors.fold(0.0, f64::max) as u64
+    });
+    let shift = shift.expect("some");
+    let timed: Vec<_> = blocks
+        .into_iter()
+        .map(|block| Block {
+            millis: millis(exact(block.millis, shift).max(0.0) / 44.1),
+            ..block
+        })
+        .collect();
+    let clusters: Vec<_> = timed.chunks(6).map(<[Block]>::to_vec).collect();
+    let cues: Vec<Cue> = clusters
+        .iter()
+        .enumerate()
+        .map(|(at, blocks)| (blocks[0].millis, 1, at))
+        .collect();
+    film(&tracks, &clusters, &cues).0
+}
+
+#[test]
+fn a_time_in_milliseconds_is_no_certain_frame_of_vorbis() {
+    let right = whole(fixture("mkv-vorbis.mkv"));
+    for (name, file) in [
+        ("rounded", vorbis(|millis| millis.round() as u64)),
+        ("cut", vorbis(|millis| millis as u64)),
+    ] {
+        let mut decoder = open_source(Remote::new(file), name).expect("opens");
+        let mut guesses = 0;
+        for target in (5_000..66_000).step_by(2_777) {
+            for mode in [SeekMode::Fast, SeekMode::Exact] {
+                let to = decoder.spec().time(target);
+                let landing = decoder.seek(to, mode).expect("seeks");
+                assert_eq!(landing.frame, target, "{name}");
+                let chunk = decoder.next_chunk().expect("decodes").expect("goes on");
+                if !landing.exact {
+                    assert_eq!(mode, SeekMode::Fast, "{name} at {target}");
+                    guesses += 1;
+                    // Within some milliseconds.
+                    let near =
+                        target as usize - 1024..(target as usize + 1024).min(right.len() / 2);
+                    let front = &chunk.pcm[..chunk.pcm.len().min(256)];
+                    let found = near.map(|frame| largest_difference(front, &right[frame * 2..]));
+                    let best = found.fold(f32::INFINITY, f32::min);
+                    assert!(best <= 1e-4, "{name} at {target}: {best}");
+                    continue;
+                }
+                let apart = largest_difference(&chunk.pcm, &right[target as usize * 2..]);
+                assert!(apart <= 1e-4, "{name} at {target}: {apart}");
+            }
+        }
+        assert!(guesses > 10, "{name}: {guesses}");
+    }
+}
+
+#[test]
+fn absurd_times_are_no_reason_to_panic() {
+    let scale = |value: u64| {
+        let scale = element(&[0x2a, 0xd7, 0xb1], &number(value));
+        element(&[0x15, 0x49, 0xa9, 0x66], &scale)
+    };
+    let (vorbis, packets) = parts(&fixture("mkv-vorbis.mkv").bytes());
+    for ticks in [1, 1_000_000, u64::MAX / 2, u64::MAX] {
+        for start in [0, 1 << 40, i64::MAX as u64, u64::MAX - 1] {
+            let later = |blocks: Vec<Block>| {
+                let later = blocks.into_iter().map(|block| Block {
+                    millis: start.saturating_add(block.millis),
+                    ..block
+                });
+                later.collect::<Vec<_>>()
+            };
+            let pcm = (0..4).map(|second| later(second_of_pcm(second))).collect();
+            let sound = packets
+                .chunks(6)
+                .map(|blocks| later(blocks.to_vec()))
+                .collect();
+            let clusters: [(Vec<u8>, Vec<Vec<Block>>); 2] =
+                [(pcm_tracks(RATE), pcm), (vorbis.clone(), sound)];
+            for (tracks, clusters) in clusters {
+                // Cues that lead to later times than they say.
+                let cues = [(1, 1, 1), (2, 1, 2)];
+                let (file, _) = film(&[scale(ticks), tracks].concat(), &clusters, &cues);
+                let opened = open_source(Remote::new(file), "absurd");
+                let Ok(mut decoder) = opened.inspect_err(not_a_panic) else {
+                    continue;
+                };
+                for millis in [1, 1_200, 1 << 40, u64::MAX] {
+                    let to = Duration::from_millis(millis);
+                    let _ = decoder.seek(to, SeekMode::Fast).inspect_err(not_a_panic);
+                    let _ = drain(decoder.as_mut(), "absurd").1.inspect_err(not_a_panic);
+                }
+            }
+        }
+    }
+}
+
+fn not_a_panic(error: &DecodeError) {
+    assert!(!matches!(error, DecodeError::Worker { .. }), "{error}");
+}
+
+/// Mono, 16 bits, a cluster a second whose samples are its number; and where its cues begin.
+fn a_minute_of_pcm() -> (Vec<u8>, u64) {
+    let clusters: Vec<_> = (0..SECONDS).map(second_of_pcm).collect();
+    let cues: Vec<Cue> = (0..SECONDS)
+        .map(|second| (second * 1000, 1, second as usize))
+        .collect();
+    film(&pcm_tracks(RATE), &clusters, &cues)
+}
+
+fn second_of_pcm(second: u64) -> Vec<Block> {
+    vec![Block {
+        track: 1,
+        millis: second * 1000,
+        frame: (second as u16).to_le_bytes().repeat(RATE),
+    }]
 }

@@ -108,12 +108,14 @@ fn open_sound(
     let (id, width) = coding(common)?;
     let spec = limits::spec(common.rate, common.channels.into())?;
     let block_bytes = u64::from(common.channels) * width;
-    // The common chunk counts the frames; padding may follow them.
+    // The common chunk counts the frames, unless it was never filled in; padding may follow them.
+    let promised = Some(u64::from(common.frames)).filter(|frames| *frames > 0);
     let layout = Layout {
         start,
-        bytes: Some(bytes.min(u64::from(common.frames) * block_bytes)),
+        bytes: Some(promised.map_or(bytes, |frames| bytes.min(frames * block_bytes))),
         block_bytes,
         block_frames: 1,
+        promised,
     };
     let params = codec::pcm_params(&PcmCoding {
         id,

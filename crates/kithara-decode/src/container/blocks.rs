@@ -4,6 +4,7 @@ use crate::SeekMode;
 use crate::demux::{Arrival, Demux, Packet};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::limits;
 
 /// Frames of a packet of PCM.
 const PACKET_FRAMES: u64 = 1152;
@@ -17,16 +18,21 @@ pub(crate) struct Layout {
     pub(crate) bytes: Option<u64>,
     pub(crate) block_bytes: u64,
     pub(crate) block_frames: u64,
+    /// The frames the file promises, where that does not follow from `bytes`.
+    pub(crate) promised: Option<u64>,
 }
 
 impl Layout {
-    /// Whole blocks; a torn last one does not count.
+    /// As promised, else those of whole blocks; a torn last one does not count.
     pub(crate) fn frames(&self) -> Option<u64> {
-        Some((self.bytes? / self.block_bytes).saturating_mul(self.block_frames))
+        let held = || Some((self.bytes? / self.block_bytes).saturating_mul(self.block_frames));
+        self.promised.or_else(held)
     }
 
     pub(crate) fn packet_blocks(&self) -> u64 {
-        (PACKET_FRAMES / self.block_frames).max(1)
+        (PACKET_FRAMES / self.block_frames)
+            .min(limits::PACKET_BYTES / self.block_bytes)
+            .max(1)
     }
 }
 
@@ -55,6 +61,7 @@ impl Demux for Blocks {
             bytes,
             block_bytes,
             block_frames,
+            promised,
             ..
         } = self.layout;
         let left = bytes.map_or(u64::MAX, |bytes| {
@@ -62,7 +69,12 @@ impl Demux for Blocks {
         });
         let blocks = left.min(self.layout.packet_blocks());
         if blocks == 0 {
-            return Ok(None);
+            return match promised {
+                Some(frames) if self.block.saturating_mul(block_frames) < frames => {
+                    Err(Fault::Truncated(promised))
+                }
+                _ => Ok(None),
+            };
         }
         let at = self.input.pos();
         let got = loop {

@@ -168,11 +168,26 @@ fn open_blocks(
         (b"ima4", ..) => (CODEC_ID_ADPCM_IMA_QT, AudioCodec::Adpcm),
         _ => return Err(unsupported(desc)),
     };
+    let frame_bytes = u64::from(width) * u64::from(desc.channels);
+    let whole = match codec {
+        // 64 samples of four bits behind a head of two bytes, for each channel.
+        AudioCodec::Adpcm => desc.packet_frames == 64 && desc.packet_bytes == 34 * desc.channels,
+        _ => u64::from(desc.packet_bytes) == frame_bytes * u64::from(desc.packet_frames),
+    };
+    if !whole {
+        return Err(Fault::unsupported(format!(
+            "CAF coding {:?} with {} bytes for {} frames",
+            String::from_utf8_lossy(&desc.format),
+            desc.packet_bytes,
+            desc.packet_frames
+        )));
+    }
     let layout = Layout {
         start,
         bytes: bytes.or_else(|| Some(input.len()?.saturating_sub(start))),
         block_bytes: desc.packet_bytes.into(),
         block_frames: desc.packet_frames.into(),
+        promised: None,
     };
     let too_large = |limit| Fault::TooLarge {
         what: "a packet",

@@ -27,6 +27,9 @@ const WINDOW: usize = 32 * 1024;
 /// A place in the stream: a frame number and the offset of the frame that begins there.
 type Place = (u64, u64);
 
+/// Where a search ends: as a place, but the number is not always known.
+type Bound = (Option<u64>, u64);
+
 /// Opens a native FLAC stream; the input stands at its first byte.
 pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
     input.skip(4);
@@ -152,53 +155,56 @@ impl FlacDemux {
     }
 
     /// The last known place at or before a frame, and the first behind it.
-    fn bounds(&self, target: u64) -> (Place, Option<Place>) {
+    fn bounds(&self, target: u64) -> (Place, Bound) {
         let behind = self.points.partition_point(|(frame, _)| *frame <= target);
         let place = |point: &Place| (point.0, self.first.saturating_add(point.1));
         let low = behind
             .checked_sub(1)
             .map_or((0, self.first), |at| place(&self.points[at]));
-        let end = || Some((self.info.total?, self.input.lock().len()?));
-        (low, self.points.get(behind).map(place).or_else(end))
+        let high = self.points.get(behind).map(place);
+        let high = high.map(|(frame, offset)| (Some(frame), offset));
+        (low, high.unwrap_or_else(|| self.end()))
+    }
+
+    /// Where the bytes end. Without a length there is nowhere to search.
+    fn end(&self) -> Bound {
+        (self.info.total, self.input.lock().len().unwrap_or(0))
     }
 
     /// A place from which decoding on to the target is cheap.
     fn search(&self, target: u64) -> Result<Place> {
-        let (mut low, high) = self.bounds(target);
+        let (mut low, mut high) = self.bounds(target);
         let near = u64::from(self.info.sample_rate);
-        let Some(mut high) = high else { return Ok(low) };
-        let jumps = if self.input.lock().is_remote() {
+        let mut jumps = if self.input.lock().is_remote() {
             MAX_JUMPS
         } else {
             64
         };
         // A place from the seek table is looked at like any other: the table may lie.
-        let mut proven = low.1 == self.first;
+        if low.1 != self.first {
+            jumps -= 1;
+            match self.frame_at(low.1)? {
+                Some(place) if place.0 <= target => low = place,
+                _ => (low, high) = ((0, self.first), self.end()),
+            }
+        }
         for _ in 0..jumps {
-            if proven && target - low.0 <= near || high.1.saturating_sub(low.1) <= WINDOW as u64 {
+            let span = high.1.saturating_sub(low.1);
+            if target - low.0 <= near || span <= WINDOW as u64 {
                 break;
             }
-            let share = (target - low.0) as f64 / (high.0.saturating_sub(low.0).max(1)) as f64;
-            let span = high.1 - low.1;
-            let aim = (share * span as f64) as u64;
-            let back = self.info.mean_bytes(span, high.0 - low.0) * near as f64 / 2.0;
-            let guess = low.1
-                + if proven {
-                    aim.saturating_sub(back as u64)
-                } else {
-                    0
-                };
+            let mean = match high.0 {
+                Some(frame) => self.info.mean_bytes(span, frame.saturating_sub(low.0)),
+                None if low.0 > 0 => self.info.mean_bytes(low.1 - self.first, low.0),
+                None => self.info.usual_bytes(),
+            };
+            let aim = mean * (target - low.0 - near / 2) as f64;
+            let guess = (low.1.saturating_add(aim as u64)).clamp(low.1 + 1, high.1 - 1);
             match self.frame_at(guess)? {
-                Some((frame, offset)) if frame <= target && (frame > low.0 || !proven) => {
-                    low = (frame, offset);
-                    proven = true;
-                }
-                Some((frame, _)) if frame > target => high = (frame, guess),
-                _ if !proven => {
-                    low = (0, self.first);
-                    proven = true;
-                }
-                _ => high = (high.0.min(target + 1), guess),
+                Some(place) if place.0 <= target && place.0 > low.0 => low = place,
+                Some((frame, _)) if frame > target => high = (Some(frame), guess),
+                // Nothing to be found from there on.
+                _ => high = (Some(high.0.unwrap_or(u64::MAX).min(target + 1)), guess),
             }
         }
         Ok(low)

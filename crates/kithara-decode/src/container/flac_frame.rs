@@ -1,4 +1,7 @@
-//! The parts of FLAC needed to find a place in a stream (RFC 9639 §8.2, §9.1).
+//! The parts of FLAC needed to find a place in a stream and to tell damage (RFC 9639 §8.2, §9).
+
+use symphonia::core::checksum::Crc16Ansi;
+use symphonia::core::io::Monitor;
 
 use crate::fault::{Fault, Result};
 
@@ -43,6 +46,11 @@ impl StreamInfo {
         (self.block_frames == self.max_block).then_some(self.max_block)
     }
 
+    /// Bytes per PCM frame, as music usually takes.
+    pub(crate) fn usual_bytes(&self) -> f64 {
+        f64::from(self.channels * self.bits) / 8.0 * 0.6
+    }
+
     /// Bytes per PCM frame over a stretch.
     pub(crate) fn mean_bytes(&self, bytes: u64, frames: u64) -> f64 {
         bytes as f64 / frames.max(1) as f64
@@ -58,47 +66,83 @@ pub(crate) fn find(window: &[u8], info: &StreamInfo) -> Option<(usize, u64)> {
 
 /// The PCM frame at which the FLAC frame begins whose header these bytes are; `None` where they are none.
 pub(crate) fn position(frame: &[u8], info: &StreamInfo) -> Option<u64> {
-    let head = frame.get(..4)?;
-    if head[0] != 0xff || head[1] & 0xfe != 0xf8 {
-        return None;
-    }
-    let (size, rate) = (head[2] >> 4, head[2] & 15);
-    let (assignment, depth) = (head[3] >> 4, head[3] >> 1 & 7);
-    if size == 0 || rate == 15 || assignment > 10 || depth == 3 || head[3] & 1 != 0 {
-        return None;
-    }
-    let channels = if assignment > 7 {
-        2
-    } else {
-        u32::from(assignment) + 1
-    };
-    if channels != info.channels {
-        return None;
-    }
-    let (number, width) = coded_number(&frame[4..])?;
-    let mut end = 4 + width;
-    end += [0, 1, 2][match size {
-        6 => 1,
-        7 => 2,
-        _ => 0,
-    }];
-    end += match rate {
-        12 => 1,
-        13 | 14 => 2,
-        _ => 0,
-    };
-    if crc8(frame.get(..end)?) != *frame.get(end)? {
-        return None;
-    }
+    let header = Header::parse(frame).filter(|header| header.channels == info.channels)?;
     // The numbers count samples where the block size varies, and blocks where it does not.
-    let first = if head[1] & 1 == 1 {
-        number
+    let first = if header.varies {
+        header.number
     } else {
-        number.checked_mul(info.block_frames)?
+        header.number.checked_mul(info.block_frames)?
     };
     info.total
         .is_none_or(|total| first < total)
         .then_some(first)
+}
+
+/// How many PCM frames the FLAC frame holds whose header these bytes are.
+pub(crate) fn frames(frame: &[u8]) -> Option<u32> {
+    Header::parse(frame).map(|header| header.frames)
+}
+
+/// Whether a FLAC frame is the one that was written, by the sum at its end (§9.3).
+pub(crate) fn is_intact(frame: &[u8]) -> bool {
+    let mut crc = Crc16Ansi::new(0);
+    // Of the sum itself too, which leaves nothing.
+    crc.process_buf_bytes(frame);
+    crc.crc() == 0
+}
+
+/// The header of a frame (§9.1).
+struct Header {
+    channels: u32,
+    /// Whether the blocks vary in size.
+    varies: bool,
+    number: u64,
+    frames: u32,
+}
+
+impl Header {
+    fn parse(frame: &[u8]) -> Option<Self> {
+        let head = frame.get(..4)?;
+        if head[0] != 0xff || head[1] & 0xfe != 0xf8 {
+            return None;
+        }
+        let (size, rate) = (head[2] >> 4, head[2] & 15);
+        let (assignment, depth) = (head[3] >> 4, head[3] >> 1 & 7);
+        if size == 0 || rate == 15 || assignment > 10 || depth == 3 || head[3] & 1 != 0 {
+            return None;
+        }
+        let (number, width) = coded_number(&frame[4..])?;
+        let at = 4 + width;
+        let (frames, size_width) = match size {
+            1 => (192, 0),
+            2..=5 => (576 << (size - 2), 0),
+            6 => (u32::from(*frame.get(at)?) + 1, 1),
+            7 => (
+                u32::from(*frame.get(at)?) * 256 + u32::from(*frame.get(at + 1)?) + 1,
+                2,
+            ),
+            _ => (256 << (size - 8), 0),
+        };
+        let rate_width = match rate {
+            12 => 1,
+            13 | 14 => 2,
+            _ => 0,
+        };
+        let end = at + size_width + rate_width;
+        if crc8(frame.get(..end)?) != *frame.get(end)? {
+            return None;
+        }
+        Some(Self {
+            channels: if assignment > 7 {
+                2
+            } else {
+                u32::from(assignment) + 1
+            },
+            varies: head[1] & 1 == 1,
+            number,
+            frames,
+        })
+    }
 }
 
 /// A number coded like UTF-8, and its bytes.

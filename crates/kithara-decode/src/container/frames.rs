@@ -267,6 +267,7 @@ impl<S: Syntax> Frames<S> {
             (self.frame, self.offset, self.exact) = (frame, offset, true);
         }
         while let Some(head) = self.locate()? {
+            self.input.progress();
             if self.frame + u64::from(head.frames) > target {
                 break;
             }

@@ -21,9 +21,13 @@ use crate::{MediaDuration, SeekMode, TrackMetadata, aac, codec, limits};
 
 /// Opens an MP4; the input stands anywhere.
 pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
-    let remote = input.is_remote();
+    let options = Mp4Options {
+        remote: input.is_remote(),
+        guard: input.guard().clone(),
+    };
+    let remote = options.remote;
     let view = View::whole(Arc::new(Mutex::new(input)));
-    let (mut reader, facts) = mp4::open(view.stream(), Mp4Options { remote })?;
+    let (mut reader, facts) = mp4::open(view.stream(), options)?;
     let codec = supported(&facts)?;
     let spec = limits::spec(facts.sample_rate, facts.channels.into())?;
     let params = params(reader.as_ref(), &facts)?;
@@ -176,7 +180,7 @@ impl Clock {
     fn frame(&self, units: u64) -> u64 {
         let units = units.saturating_sub(self.base);
         if self.timescale == self.rate {
-            return units;
+            return units.min(1 << 62);
         }
         let frame = scale(units, self.rate, self.timescale.max(1), self.timescale / 2);
         match self.quantum {
@@ -199,7 +203,8 @@ impl Clock {
 
 fn scale(value: u64, by: u64, over: u64, plus: u64) -> u64 {
     let scaled = (u128::from(value) * u128::from(by) + u128::from(plus)) / u128::from(over);
-    u64::try_from(scaled).unwrap_or(u64::MAX)
+    // Leaves room to calculate with.
+    u64::try_from(scaled).unwrap_or(u64::MAX).min(1 << 62)
 }
 
 /// The packets of the audio track.

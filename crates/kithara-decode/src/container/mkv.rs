@@ -29,6 +29,8 @@ const BLOCK: u32 = 0xa1;
 const MAX_TOP: usize = 10_000;
 /// Packets looked at to find out where the timeline begins.
 const BASE_PACKETS: usize = 8;
+/// Nanoseconds of a tick: a quarter of an hour is more than anybody writes, and leaves room to calculate with.
+const MAX_SCALE: u64 = 1 << 40;
 const MAX_INFO: u64 = 1 << 20;
 const MAX_CUES: u64 = 32 << 20;
 
@@ -57,6 +59,7 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         clusters,
         cues_read: false,
         base: None,
+        cluster: 0,
         cluster_time: 0,
         block: Vec::new(),
         frames: VecDeque::new(),
@@ -147,7 +150,7 @@ impl Head {
     fn read_info(&mut self, body: &[u8]) {
         for (id, value) in ebml::children(body) {
             match id {
-                0x2a_d7b1 => self.scale = ebml::unsigned(value).max(1),
+                0x2a_d7b1 => self.scale = ebml::unsigned(value).clamp(1, MAX_SCALE),
                 0x4489 => self.ticks = ebml::float(value),
                 0x7ba9 => self.metadata.title = tags::text(value, value.len()),
                 _ => {}
@@ -172,8 +175,9 @@ struct MkvDemux {
     /// Time in ticks and offset of clusters that were met or are in the cues, in order; the first is the beginning.
     clusters: Vec<(u64, u64)>,
     cues_read: bool,
-    /// Frames between the file's time 0 and the first decoded frame.
-    base: Option<i64>,
+    base: Option<Base>,
+    /// The offset and the time of the cluster at hand.
+    cluster: u64,
     cluster_time: u64,
     /// The block at hand, and the frames in it not yet delivered.
     block: Vec<u8>,
@@ -182,6 +186,15 @@ struct MkvDemux {
     /// Packets still to be given to the decoder for it to settle.
     primers: u32,
     place: Place,
+}
+
+/// What the times of blocks are worth.
+#[derive(Clone, Copy, Debug, Default)]
+struct Base {
+    /// Frames between the file's time 0 and the first decoded frame.
+    offset: i64,
+    /// Whether a time tells the frame.
+    certain: bool,
 }
 
 /// What tells where the next packet lies.
@@ -208,6 +221,7 @@ impl MkvDemux {
 
     fn find_block(&mut self, at: &mut u64) -> Result<bool> {
         loop {
+            self.input.progress();
             *at = self.input.pos();
             let at = *at;
             if self.head.end.is_some_and(|end| at >= end) {
@@ -222,9 +236,10 @@ impl MkvDemux {
             match element.id {
                 // Their children are met one by one.
                 SEGMENT | BLOCK_GROUP => {}
-                CLUSTER => self.cluster_time = 0,
+                CLUSTER => (self.cluster, self.cluster_time) = (at, 0),
                 TIMESTAMP => {
                     self.cluster_time = ebml::unsigned(&ebml::body(&mut self.input, &element, 8)?);
+                    self.note_cluster();
                 }
                 SIMPLE_BLOCK | BLOCK => {
                     if self.take_block(&element)? {
@@ -273,14 +288,26 @@ impl MkvDemux {
         let nanos = u128::from(self.block_time) * u128::from(self.head.scale);
         let rate = u128::from(self.track.spec.sample_rate.get());
         let frame = i64::try_from((nanos * rate + 500_000_000) / 1_000_000_000).unwrap_or(i64::MAX);
-        let frame = u64::try_from(frame - self.base.unwrap_or(0)).unwrap_or(0);
-        // A tick must not be longer than what lies between two places a packet can begin at.
-        let tick = self.head.scale * u64::from(self.track.spec.sample_rate.get()) / 1_000_000_000;
+        let base = self.base.unwrap_or_default();
+        let frame = u64::try_from(frame.saturating_sub(base.offset)).unwrap_or(0);
         match self.track.quantum {
-            Some(quantum) if quantum > tick + 2 => {
-                ((frame + quantum / 2) / quantum * quantum, true)
-            }
+            Some(quantum) if base.certain => ((frame + quantum / 2) / quantum * quantum, true),
             _ => (frame, false),
+        }
+    }
+
+    /// Keeps where the cluster at hand lies, so that it can be gone back to without a cue.
+    fn note_cluster(&mut self) {
+        let place = (self.cluster_time, self.cluster);
+        let behind = self.clusters.partition_point(|known| *known < place);
+        let mut near = self.clusters[behind.saturating_sub(1)..].iter().take(2);
+        let known = near.any(|(_, offset)| *offset == self.cluster);
+        // Without memory it is as if it had not been met.
+        if !known
+            && (self.clusters.len() as u64) < limits::TABLE_ENTRIES
+            && memory::reserve(&mut self.clusters, 1).is_ok()
+        {
+            self.clusters.insert(behind, place);
         }
     }
 
@@ -324,7 +351,7 @@ impl MkvDemux {
             _ => return Ok(()),
         };
         let body = ebml::body(&mut self.input, &element, MAX_CUES)?;
-        self.clusters.truncate(1);
+        let mut found = Vec::new();
         for (_, point) in ebml::children(&body).filter(|(id, _)| *id == 0xbb) {
             let time = ebml::children(point)
                 .find(|(id, _)| *id == 0xb3)
@@ -336,14 +363,14 @@ impl MkvDemux {
                         .find(|(id, _)| *id == wanted)
                         .map(|(_, v)| ebml::unsigned(v))
                 };
-                if field(0xf7) == Some(self.track.number)
-                    && let (Some(time), Some(offset)) = (time, field(0xf1))
-                {
+                // Of whatever track: many files have cues for their video only, and the cluster holds the sound too.
+                if let (Some(time), Some(offset)) = (time, field(0xf1)) {
                     let place = (time, self.head.segment.saturating_add(offset));
-                    memory::push(&mut self.clusters, place)?;
+                    memory::push(&mut found, place)?;
                 }
             }
         }
+        memory::extend(&mut self.clusters, &found)?;
         self.clusters[1..].sort_unstable();
         Ok(())
     }
@@ -353,45 +380,74 @@ impl MkvDemux {
         if self.base.is_some() {
             return Ok(());
         }
-        self.rewind();
-        let mut decoder = codec::decoder(&self.track.params)?;
-        self.base = Some(0);
-        let (mut decoded, mut offsets) = (0i64, Vec::new());
-        for _ in 0..BASE_PACKETS {
-            if self.frames.is_empty() {
-                if !self.next_block()? {
+        let mut offsets = Vec::with_capacity(BASE_PACKETS);
+        if self.track.quantum.is_some() || self.track.settle > 0 {
+            self.rewind();
+            let mut decoder = codec::decoder(&self.track.params)?;
+            let mut decoded = 0i64;
+            for _ in 0..BASE_PACKETS {
+                if self.frames.is_empty() {
+                    if !self.next_block()? {
+                        break;
+                    }
+                    if decoded > 0 {
+                        let nanos = self.block_time as f64 * self.head.scale as f64;
+                        let stated = nanos * f64::from(self.track.spec.sample_rate.get()) / 1e9;
+                        offsets.push((stated - decoded as f64).clamp(-1e12, 1e12));
+                    }
+                }
+                let Some(range) = self.frames.pop_front() else {
                     break;
-                }
-                if decoded > 0 {
-                    let nanos = self.block_time as f64 * self.head.scale as f64;
-                    let stated = nanos * f64::from(self.track.spec.sample_rate.get()) / 1e9;
-                    offsets.push(stated - decoded as f64);
-                }
+                };
+                let packet = PacketRef::new(0, 0i64.into(), 0u64.into(), &self.block[range]);
+                decoded += decoder
+                    .decode_ref(&packet)
+                    .map_or(0, |decoded| decoded.frames() as i64);
             }
-            let Some(range) = self.frames.pop_front() else {
-                break;
-            };
-            let packet = PacketRef::new(0, 0i64.into(), 0u64.into(), &self.block[range]);
-            decoded += decoder
-                .decode_ref(&packet)
-                .map_or(0, |decoded| decoded.frames() as i64);
         }
-        let mean = offsets.iter().sum::<f64>() / offsets.len().max(1) as f64;
-        self.base = Some(match self.track.quantum {
-            Some(quantum) => (mean / quantum as f64).round() as i64 * quantum as i64,
-            None => 0,
-        });
+        offsets.sort_unstable_by(f64::total_cmp);
+        self.base = Some(self.settled_base(&offsets));
         Ok(())
     }
 
-    /// The last cluster that begins early enough before the frame for the decoder to settle.
-    fn cluster_before(&self, target: u64) -> u64 {
-        let early = target as i64 + self.base.unwrap_or(0) - i64::from(self.track.settle) * 4096;
-        let rate = u128::from(self.track.spec.sample_rate.get());
-        let nanos = u128::try_from(early).unwrap_or(0) * 1_000_000_000 / rate;
-        let ticks = u64::try_from(nanos / u128::from(self.head.scale)).unwrap_or(u64::MAX);
+    /// What follows from the distances, in order, between where times put the first blocks and where they really begin.
+    ///
+    /// Times are whole ticks, rounded to the nearest by some writers and down by others: the distances lie within a tick,
+    /// and the middle of those that were seen is less than a tick away from any other.
+    fn settled_base(&self, offsets: &[f64]) -> Base {
+        let rate = self.track.spec.sample_rate.get();
+        let tick = self.head.scale as f64 * f64::from(rate) / 1e9;
+        let (low, high) = match offsets {
+            [low, .., high] => (*low, *high),
+            [only] => (*only, *only),
+            [] => (0.0, 0.0),
+        };
+        // One frame for each of two roundings.
+        let told = |quantum: u64| quantum as f64 > 2.0 * tick + 2.0 && high - low < tick + 2.0;
+        let certain = self.track.quantum.is_some_and(told);
+        let offset = if certain {
+            f64::midpoint(low, high)
+        } else {
+            offsets.get(offsets.len() / 2).copied().unwrap_or(0.0)
+        };
+        Base {
+            offset: offset.round() as i64,
+            certain,
+        }
+    }
+
+    /// The last place before this time from which to read on.
+    fn cluster_before(&self, ticks: u64) -> (u64, u64) {
         let behind = self.clusters[1..].partition_point(|(time, _)| *time < ticks);
-        self.clusters[behind].1
+        self.clusters[behind]
+    }
+
+    /// The file's time at a frame.
+    fn ticks(&self, frame: i64) -> u64 {
+        let frame = frame.saturating_add(self.base.unwrap_or_default().offset);
+        let rate = u128::from(self.track.spec.sample_rate.get());
+        let nanos = u128::try_from(frame).unwrap_or(0) * 1_000_000_000 / rate;
+        u64::try_from(nanos / u128::from(self.head.scale)).unwrap_or(u64::MAX)
     }
 }
 
@@ -424,25 +480,34 @@ impl Demux for MkvDemux {
             return Ok(self.rewind());
         }
         self.find_base()?;
-        if self.track.quantum.is_none() && (mode == SeekMode::Exact || !self.input.is_remote()) {
+        let certain = self.base.is_some_and(|base| base.certain);
+        if !certain && (mode == SeekMode::Exact || !self.input.is_remote()) {
             // Times are too coarse to tell the frame: it is counted from the beginning.
             return Ok(self.rewind());
         }
         self.read_cues()?;
-        let offset = self.cluster_before(target);
-        if offset == self.clusters[0].1 {
-            return Ok(self.rewind());
+        // Early enough for the decoder to settle.
+        let early = target.saturating_sub(u64::from(self.track.settle) * 4096);
+        let mut ticks = self.ticks(i64::try_from(early).unwrap_or(i64::MAX));
+        loop {
+            let (time, offset) = self.cluster_before(ticks);
+            if offset == self.clusters[0].1 {
+                return Ok(self.rewind());
+            }
+            self.go_to(offset);
+            if self.next_block()? {
+                let (frame, exact) = self.block_frame();
+                if frame <= early {
+                    self.primers = self.track.settle;
+                    // Read again by the first packet.
+                    self.frames.clear();
+                    self.input.seek(offset);
+                    return Ok(Arrival { frame, exact });
+                }
+            }
+            // The cue is another track's, and the sound begins later there, or has ended.
+            ticks = time;
         }
-        self.go_to(offset);
-        if !self.next_block()? {
-            return Err(Fault::Truncated(None));
-        }
-        self.primers = self.track.settle;
-        let (frame, exact) = self.block_frame();
-        // Read again by the first packet.
-        self.frames.clear();
-        self.input.seek(offset);
-        Ok(Arrival { frame, exact })
     }
 }
 

@@ -118,8 +118,9 @@ impl Entry<'_> {
                 let [ident, setup] = vorbis_headers(self.private)
                     .ok_or_else(|| Fault::corrupt("no Vorbis headers"))?;
                 let params = self.params(CODEC_ID_VORBIS, &[ident, setup])?;
-                let quantum = vorbis_quantum(ident);
-                track(AudioCodec::Vorbis, params, quantum, 0, 1)
+                // Packet lengths vary by less than times tell, and writers disagree about where one begins whose neighbour
+                // has another length.
+                track(AudioCodec::Vorbis, params, None, 0, 1)
             }
             "A_FLAC" => {
                 let info = self.private.get(8..42).unwrap_or(self.private);
@@ -238,24 +239,4 @@ fn vorbis_headers(private: &[u8]) -> Option<[&[u8]; 2]> {
     let (ident, rest) = private.get(at..)?.split_at_checked(lengths[0])?;
     let setup = rest.get(lengths[1]..)?;
     Some([ident, setup]).filter(|_| ident.starts_with(b"\x01vorbis"))
-}
-
-/// What all packet lengths of a Vorbis stream are multiples of: a packet gives a quarter of its own block and a quarter of
-/// the one before (Vorbis I §1.3.2).
-fn vorbis_quantum(ident: &[u8]) -> Option<u64> {
-    let sizes = *ident.get(28)?;
-    let (short, long) = (1u64 << (sizes & 15), 1u64 << (sizes >> 4));
-    let lengths = [short / 2, (short + long) / 4, long / 2];
-    lengths
-        .into_iter()
-        .reduce(greatest_divisor)
-        .filter(|quantum| *quantum > 0)
-}
-
-fn greatest_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 {
-        a
-    } else {
-        greatest_divisor(b, a % b)
-    }
 }

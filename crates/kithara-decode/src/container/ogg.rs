@@ -22,11 +22,9 @@ const MAX_JUMPS: usize = 5;
 pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     let mut ogg = OggDemux::new(input);
     let (codec, params, spec, metadata) = ogg.read_headers()?;
-    let duration = ogg
-        .find_end()?
-        .map(|end| MediaDuration::Exact(spec.time(end)));
     ogg.rate = spec.sample_rate.get().into();
     ogg.params = params.clone();
+    let duration = ogg.find_duration(spec)?;
     let track = Track {
         container: ContainerFormat::Ogg,
         codec,
@@ -49,9 +47,17 @@ struct OggDemux {
     serial: u32,
     /// The offset of the first page with audio.
     first: u64,
+    /// The number of that page.
+    first_number: Option<u32>,
     /// Where the first page with audio stands in the timeline of the file; known once it was decoded.
     base: Option<i64>,
+    /// Only first pages of streams were met so far.
+    beginning: bool,
     page: Page,
+    /// What is read next, until it turns out to be a page of the stream.
+    spare: Page,
+    /// The number of the stream's next page; `None` after a jump.
+    expected: Option<u32>,
     /// The next packet of the page.
     next: usize,
     /// The beginning of a packet that goes on on the next page.
@@ -77,8 +83,12 @@ impl OggDemux {
             laps: false,
             serial: 0,
             first: 0,
+            first_number: None,
             base: None,
+            beginning: true,
             page: Page::default(),
+            spare: Page::default(),
+            expected: None,
             next: 0,
             partial: Vec::new(),
             whole: Vec::new(),
@@ -107,7 +117,7 @@ impl OggDemux {
             params
                 .for_codec(CODEC_ID_VORBIS)
                 .with_extra_data(codec::config(&[&ident, &self.header()?])?);
-            self.first = self.next_page_offset();
+            self.begin_here();
             return Ok((AudioCodec::Vorbis, params, spec, metadata));
         }
         // "\x7fFLAC", two bytes of version, two of header count, "fLaC", the first block's header.
@@ -125,7 +135,7 @@ impl OggDemux {
         params
             .for_codec(CODEC_ID_FLAC)
             .with_extra_data(info.block.to_vec().into_boxed_slice());
-        self.first = self.next_page_offset();
+        self.begin_here();
         Ok((AudioCodec::Flac, params, spec, metadata))
     }
 
@@ -143,6 +153,7 @@ impl OggDemux {
             let body = &self.page.body;
             let name = if body.starts_with(b"\x01vorbis") || body.starts_with(b"\x7fFLAC") {
                 self.serial = self.page.serial;
+                self.expected = Some(self.page.sequence.wrapping_add(1));
                 self.next = self.page.ends.len();
                 return Ok(memory::copy(body)?);
             } else if body.starts_with(b"OpusHead") {
@@ -168,12 +179,34 @@ impl OggDemux {
         }
     }
 
-    fn next_page_offset(&self) -> u64 {
-        self.input.pos()
+    /// The next page is the first with audio.
+    fn begin_here(&mut self) {
+        self.first = self.input.pos();
+        self.first_number = self.expected;
     }
 
-    /// The last granule, where looking for it is free.
-    fn find_end(&mut self) -> Result<Option<u64>> {
+    /// How long the stream is, where looking at its end is free. Only the first page tells what is to be taken off.
+    fn find_duration(&mut self, spec: PcmSpec) -> Result<Option<MediaDuration>> {
+        let Some(end) = self.find_end()? else {
+            return Ok(None);
+        };
+        let base = self.find_base();
+        self.go_to(self.first);
+        // What was noticed is noticed again when it is played.
+        self.notices.clear();
+        let frames = |base: i64| u64::try_from(end - base).unwrap_or(0);
+        Ok(Some(match base {
+            Ok(base) => MediaDuration::Exact(spec.time(frames(base))),
+            Err(fault @ (Fault::Stream(_) | Fault::Io(_) | Fault::NoMemory(_))) => {
+                return Err(fault);
+            }
+            // Told when it is played.
+            Err(_) => MediaDuration::Estimate(spec.time(frames(0))),
+        }))
+    }
+
+    /// The last granule.
+    fn find_end(&mut self) -> Result<Option<i64>> {
         let here = self.input.pos();
         let Some(len) = self
             .input
@@ -188,19 +221,18 @@ impl OggDemux {
         let last = tail
             .windows(27)
             .filter(|head| head.starts_with(b"OggS\0") && head[14..18] == self.serial.to_le_bytes())
-            .map(|head| i64::from_le_bytes(codec::array(head, 6)))
+            .filter_map(ogg_page::granule)
             .rfind(|granule| *granule > 0);
         self.input.seek(here);
-        Ok(last.and_then(|granule| u64::try_from(granule).ok()))
+        Ok(last)
     }
 
-    /// Reads on to the next page of the stream; `false` at the end of the bytes.
+    /// Reads on to the next page of the stream; `false` at the end of the bytes. A failed read leaves the page at hand.
     fn turn(&mut self) -> Result<bool> {
         loop {
-            let sequence = self.page.sequence;
             let mut junk = 0;
             let offset = self.input.pos();
-            let more = ogg_page::read(&mut self.input, &mut self.page, &mut junk)?;
+            let more = ogg_page::read(&mut self.input, &mut self.spare, &mut junk)?;
             if junk > 0 {
                 note(
                     &mut self.notices,
@@ -209,23 +241,49 @@ impl OggDemux {
                         bytes: junk,
                     },
                 );
-                self.lost = true;
             }
             if !more {
                 return Ok(false);
             }
-            if self.page.first {
-                return Err(Fault::unsupported(
-                    "a second stream in the file (chained Ogg)",
-                ));
-            }
-            if self.page.serial != self.serial {
+            let own = self.spare.serial == self.serial;
+            // Frames of FLAC have sums of their own: of a damaged page only those are lost that do not hold.
+            if !self.spare.intact && (self.laps || !own) {
                 continue;
             }
-            self.lost |= self.page.sequence != sequence.wrapping_add(1);
+            // The first pages of all streams that play together come before anything else (RFC 3533 §4).
+            if self.spare.intact {
+                if self.spare.first && (own || !self.beginning) {
+                    return Err(Fault::unsupported(
+                        "a second stream in the file (chained Ogg)",
+                    ));
+                }
+                self.beginning &= self.spare.first;
+            }
+            if !own {
+                continue;
+            }
+            self.count(junk > 0);
+            std::mem::swap(&mut self.page, &mut self.spare);
             self.next = 0;
             return Ok(true);
         }
+    }
+
+    /// Looks at the number of the page that was just read.
+    fn count(&mut self, junk: bool) {
+        let number = self.expected.filter(|_| !self.spare.intact);
+        let number = number.unwrap_or(self.spare.sequence);
+        let lost = match self.expected.map(|expected| number.wrapping_sub(expected)) {
+            None | Some(0) => false,
+            Some(1..0x8000_0000) => true,
+            // Not counted at all, by some writers.
+            Some(_) => junk,
+        };
+        if lost {
+            self.lost = true;
+            self.partial.clear();
+        }
+        self.expected = Some(number.wrapping_add(1));
     }
 
     /// Goes to the next whole packet: its index on the page, or `usize::MAX` for the one in `whole`.
@@ -289,6 +347,7 @@ impl OggDemux {
         self.page.ends.clear();
         self.page.body.clear();
         self.page.last = false;
+        self.expected = self.first_number.filter(|_| offset == self.first);
         self.partial.clear();
         self.next = 0;
         self.ended = false;
@@ -355,7 +414,7 @@ impl OggDemux {
             let Some(end) = end else { break };
             let per_frame = match high {
                 Some((granule, offset)) => {
-                    (offset - from_offset) as f64 / (granule - from).max(1) as f64
+                    offset.saturating_sub(from_offset) as f64 / (granule - from).max(1) as f64
                 }
                 None => self.mean_bytes(low, base, end)?,
             };
@@ -363,7 +422,8 @@ impl OggDemux {
                 break;
             }
             let aim = (target - from - near / 2) as f64 * per_frame;
-            let guess = (from_offset + aim as u64).clamp(from_offset + 1, end - 1);
+            let guess = from_offset.saturating_add(aim as u64);
+            let guess = guess.clamp(from_offset + 1, end - 1);
             match self.page_at(guess)? {
                 Some((granule, offset)) if granule <= target && offset > from_offset => {
                     low = Some((granule, offset));
@@ -387,7 +447,7 @@ impl OggDemux {
             Some((granule, offset)) if granule > base => {
                 (offset - self.first) as f64 / (granule - base) as f64
             }
-            _ => (end - self.first) as f64 / (self.rate * 60) as f64,
+            _ => end.saturating_sub(self.first) as f64 / (self.rate * 60) as f64,
         })
     }
 
@@ -425,15 +485,20 @@ impl Demux for OggDemux {
             return Ok(None);
         };
         let frame = self.landed.take();
-        let ends = self.next == self.page.ends.len() && !self.page.last;
+        let ends = self.next == self.page.ends.len();
         let stated = self.page.granule.filter(|_| ends);
-        let lost = ends && std::mem::take(&mut self.lost);
+        let lost = self.lost;
         let ends_at = match (stated, self.base) {
             (Some(granule), Some(base)) if lost => Some(granule - base),
-            (Some(granule), None) => Some(granule),
+            // The last page may state less than it holds.
+            (Some(granule), None) if !self.page.last => Some(granule),
             _ => None,
         };
+        self.lost &= stated.is_none();
         let mut packet = Packet::new(self.packet(at), frame, 0);
+        // Behind a hole nobody knows where a packet lies, nor has the decoder what it laps over: until the end of a page
+        // tells, packets only settle it.
+        packet.primer = lost;
         packet.ends_at = ends_at;
         Ok(Some(packet))
     }
@@ -465,9 +530,11 @@ impl Demux for OggDemux {
         std::mem::take(&mut self.notices)
     }
 
-    fn calibrate(&mut self, decoded: u64, stated: i64) {
-        if self.base.is_none() {
-            self.base = Some(stated - decoded as i64);
+    fn calibrate(&mut self, decoded: u64, stated: i64) -> bool {
+        let unknown = self.base.is_none();
+        if unknown {
+            self.base = Some(stated.saturating_sub_unsigned(decoded));
         }
+        unknown
     }
 }

@@ -1,8 +1,14 @@
 //! Pages of an Ogg stream (RFC 3533 §6).
 
+use symphonia::core::checksum::Crc32;
+use symphonia::core::io::Monitor;
+
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::{limits, memory};
+
+/// Granules up to here leave room to calculate with them; no others make sense.
+const GRANULES: std::ops::RangeInclusive<i64> = 0..=1 << 56;
 
 /// A page.
 #[derive(Debug, Default)]
@@ -16,13 +22,21 @@ pub(crate) struct Page {
     pub(crate) continued: bool,
     pub(crate) first: bool,
     pub(crate) last: bool,
+    /// Its checksum holds. If not, it has no granule.
+    pub(crate) intact: bool,
     pub(crate) body: Vec<u8>,
     /// Ends of packets in the body.
     pub(crate) ends: Vec<usize>,
 }
 
-/// Reads the page at the input's position into `page`; `false` where the bytes end. Other bytes are skipped and
-/// counted in `junk`.
+/// A granule as it is written, if it is one.
+pub(crate) fn granule(head: &[u8]) -> Option<i64> {
+    let granule = i64::from_le_bytes(crate::codec::array(head, 6));
+    Some(granule).filter(|granule| GRANULES.contains(granule))
+}
+
+/// Reads the page at the input's position into `page`; `false` where the bytes end. Other bytes, and damaged pages whose
+/// length is wrong too, are skipped and counted in `junk`.
 pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result<bool> {
     loop {
         let head = input.peek(27)?;
@@ -32,8 +46,8 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
         if head.len() < 27 {
             return Err(Fault::Truncated(None));
         }
-        if head.starts_with(b"OggS\0") {
-            break;
+        if head.starts_with(b"OggS\0") && fill(input, page)? {
+            return Ok(true);
         }
         let window = input.peek(limits::SNIFF_BYTES)?;
         let full = window.len() >= limits::SNIFF_BYTES;
@@ -50,11 +64,12 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
             None => return Ok(false),
         }
     }
-    fill(input, page).map(|()| true)
 }
 
-/// Nothing changes unless the whole page is there: an interrupted read is repeated.
-fn fill(input: &mut Input, page: &mut Page) -> Result<()> {
+/// Whether it is a page: one whose checksum holds, or one that ends where another begins. Nothing changes unless it is
+/// there whole: an interrupted read is repeated.
+fn fill(input: &mut Input, page: &mut Page) -> Result<bool> {
+    input.progress();
     let offset = input.pos();
     let laces = usize::from(input.peek(27)?[26]);
     let table = input
@@ -62,14 +77,21 @@ fn fill(input: &mut Input, page: &mut Page) -> Result<()> {
         .get(27..27 + laces)
         .ok_or(Fault::Truncated(None))?;
     let length: usize = table.iter().map(|lace| usize::from(*lace)).sum();
-    let whole = input.peek(27 + laces + length)?;
-    let body = whole
-        .get(27 + laces..27 + laces + length)
-        .ok_or(Fault::Truncated(None))?;
-
-    let granule = i64::from_le_bytes(crate::codec::array(whole, 6));
+    let size = 27 + laces + length;
+    let whole = input.peek(size)?;
+    let whole = whole.get(..size).ok_or(Fault::Truncated(None))?;
+    let stated = u32::from_le_bytes(crate::codec::array(whole, 22));
+    let intact = checksum(&whole[..27], &whole[27..]) == stated;
+    if !intact {
+        let next = &input.peek(size + 5)?[size..];
+        if !next.is_empty() && next != b"OggS\0" {
+            return Ok(false);
+        }
+    }
+    let whole = input.peek(size)?;
     page.offset = offset;
-    page.granule = (granule != -1).then_some(granule);
+    page.intact = intact;
+    page.granule = granule(whole).filter(|_| intact);
     page.serial = u32::from_le_bytes(crate::codec::array(whole, 14));
     page.sequence = u32::from_le_bytes(crate::codec::array(whole, 18));
     page.continued = whole[5] & 1 != 0;
@@ -85,7 +107,17 @@ fn fill(input: &mut Input, page: &mut Page) -> Result<()> {
         }
     }
     page.body.clear();
-    memory::extend(&mut page.body, body)?;
-    input.skip((27 + laces + length) as u64);
-    Ok(())
+    memory::extend(&mut page.body, &whole[27 + laces..])?;
+    input.skip(size as u64);
+    Ok(true)
+}
+
+/// Of the page with the checksum's own place zero.
+fn checksum(head: &[u8], rest: &[u8]) -> u32 {
+    let mut crc = Crc32::new(0);
+    crc.process_buf_bytes(&head[..22]);
+    crc.process_buf_bytes(&[0; 4]);
+    crc.process_buf_bytes(&head[26..]);
+    crc.process_buf_bytes(rest);
+    crc.crc()
 }

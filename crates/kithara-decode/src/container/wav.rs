@@ -116,14 +116,20 @@ fn open_data(
         // Containers are whole bytes: 12 bits lie in 16.
         _ => (channels * u64::from(format.bits.div_ceil(8)), 1),
     };
-    if block_bytes == 0 {
-        return Err(Fault::corrupt("a block of no bytes"));
+    // Wider containers are not told apart: 24 bits in 32 are integers to some writers and floats to others.
+    let align = u64::from(format.block_align);
+    if align != 0 && align != block_bytes {
+        return Err(Fault::unsupported(format!(
+            "WAVE audio of {} bits in blocks of {align} bytes",
+            format.bits
+        )));
     }
     let layout = Layout {
         start,
         bytes,
         block_bytes,
         block_frames,
+        promised: None,
     };
     let params = codec::pcm_params(&PcmCoding {
         id,

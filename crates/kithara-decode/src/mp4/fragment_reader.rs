@@ -46,6 +46,10 @@ pub(super) struct FragmentReader<'s> {
     next_box: Option<u64>,
     media: Vec<MediaBox>,
     fragment: Option<Fragment>,
+    /// Where a fragment begins that gives no time of its own.
+    time: u64,
+    /// Where the track ends by the headers, as far as they speak of this track alone.
+    promised: Option<u64>,
     index: FragmentIndex,
 }
 
@@ -65,6 +69,7 @@ impl<'s> FragmentReader<'s> {
     ) -> Result<Self, Mp4Error> {
         let tags = movie.tags.take();
         let duration = movie_duration(&movie);
+        let promised = promised_end(&movie);
         let track = movie.audio;
         let description = movie.defaults.description;
         let entry = track.entry(description).ok_or(Mp4Error::NoAudio {
@@ -76,6 +81,8 @@ impl<'s> FragmentReader<'s> {
             stream,
             presentation: Presentation::new(&track, entry, in_track, tags),
             head: track.table.start(),
+            time: track.table.duration(),
+            promised,
             track,
             description,
             defaults: movie.defaults,
@@ -145,7 +152,10 @@ impl<'s> FragmentReader<'s> {
     fn next_fragment(&mut self) -> errors::Result<bool> {
         while let Some(pos) = self.next_box {
             let Some(header) = self.stream.header_at(pos, None)? else {
-                return Ok(false);
+                return match self.is_cut(pos) {
+                    true => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+                    false => Ok(false),
+                };
             };
             match &header.kind.0 {
                 b"moof" => return self.enter_fragment(&header).map(|()| true),
@@ -159,18 +169,27 @@ impl<'s> FragmentReader<'s> {
         Ok(false)
     }
 
+    /// Whether the file itself says that more follows where its bytes end.
+    fn is_cut(&self, pos: u64) -> bool {
+        let indexed = self.index.end().is_some_and(|(_, offset)| pos < offset);
+        // Writers round, and may state what they were asked for instead of what they wrote; not by a fragment, though.
+        let rounding = u64::from(self.track.timescale) / 4;
+        let timed = self
+            .promised
+            .is_some_and(|end| self.time.saturating_add(rounding) < end);
+        indexed || timed
+    }
+
     fn enter_fragment(&mut self, moof: &BoxHeader) -> errors::Result<()> {
         let body = self.stream.body(moof, MAX_MOOF)?;
         let context = FragmentContext {
             track_id: self.track.id,
             defaults: self.defaults,
             moof_start: moof.start,
-            time: self
-                .fragment
-                .as_ref()
-                .map_or(self.track.table.duration(), |fragment| fragment.end),
+            time: self.time,
         };
         let fragment = Fragment::parse(&body, context)?;
+        self.time = fragment.end;
         self.next_box = moof.end;
         let description = fragment.description;
         let has_samples = fragment.sample().is_some();
@@ -237,6 +256,7 @@ impl<'s> FragmentReader<'s> {
             return Ok(());
         }
         self.movie_duration = movie_duration(&movie);
+        self.promised = promised_end(&movie);
         self.track = movie.audio;
         self.head = self.track.table.end();
         self.describe()?;
@@ -351,14 +371,15 @@ impl<'s> FragmentReader<'s> {
         Ok(None)
     }
 
-    /// Goes on from `offset` as if nothing had been read before.
-    fn restart_at(&mut self, offset: u64) -> errors::Result<()> {
+    /// Goes on from the box at `offset`, whose media begins at `time`, as if nothing had been read before.
+    fn restart_at(&mut self, (time, offset): (u64, u64)) -> errors::Result<()> {
         if offset < self.stream.pos() && !self.stream.is_seekable() {
             return Err(Error::SeekError(SeekErrorKind::ForwardOnly));
         }
         self.fragment = None;
         self.media.clear();
         self.next_box = Some(offset);
+        self.time = time;
         Ok(())
     }
 
@@ -401,11 +422,11 @@ impl<'s> FragmentReader<'s> {
         {
             return Ok(sample);
         }
-        let indexed = self.index.before(target);
-        let mut from = indexed.map_or(self.first_box, |(_, offset)| offset);
+        let first_place = (self.track.table.duration(), self.first_box);
+        let mut from = self.index.before(target).unwrap_or(first_place);
         // Going on is as good as the index where that leads to something we passed already.
         let ahead = here.is_some_and(|(_, end)| end <= target)
-            && self.next_box.is_none_or(|next| next >= from);
+            && self.next_box.is_none_or(|next| next >= from.1);
         if !ahead {
             self.restart_at(from)?;
         }
@@ -417,13 +438,10 @@ impl<'s> FragmentReader<'s> {
             // The file's index promised too much: one entry back.
             if first
                 && fragment.start > target
-                && from > self.first_box
+                && from.1 > self.first_box
                 && fragment.sample().is_some()
             {
-                from = self
-                    .index
-                    .below(from)
-                    .map_or(self.first_box, |(_, offset)| offset);
+                from = self.index.below(from.1).unwrap_or(first_place);
                 self.restart_at(from)?;
                 continue;
             }
@@ -452,6 +470,16 @@ fn movie_duration(movie: &Movie) -> Option<(u64, u32)> {
         .or(headers.0)
         .map(|duration| (duration, movie.timescale));
     in_movie.or(headers.1.map(|duration| (duration, movie.audio.timescale)))
+}
+
+/// In units of the track. What the movie says of itself is the longest of its tracks: it counts where there is no other.
+fn promised_end(movie: &Movie) -> Option<u64> {
+    let (duration, timescale) = match movie.tracks {
+        1 => movie_duration(movie)?,
+        _ if movie.audio.table.count() == 0 => (movie.audio.duration?, movie.audio.timescale),
+        _ => return None,
+    };
+    movie.audio.rescale(duration, timescale)
 }
 
 impl FormatReader for FragmentReader<'_> {
@@ -505,7 +533,7 @@ impl FormatReader for FragmentReader<'_> {
                     return Err(Error::SeekError(SeekErrorKind::ForwardOnly));
                 }
                 if self.stream.is_seekable() {
-                    self.restart_at(self.first_box)?;
+                    self.restart_at((self.track.table.duration(), self.first_box))?;
                 }
                 self.head = cursor;
                 sample

@@ -46,16 +46,20 @@ use movie::{Movie, read_movie};
 use stream::Stream;
 use table_reader::SampleTableReader;
 
+use crate::Guard;
+
 /// Boxes before the movie box.
 const MAX_LEADING_BOXES: u32 = 1_000;
 /// What an unseekable source may have in front of the movie box besides the brand.
 const MAX_LEADING_MEDIA: u64 = 64 << 10;
 
 /// How the source under an MP4 behaves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Mp4Options {
     /// A jump costs a round trip: gaps up to 256 KiB are read through rather than jumped over.
     pub remote: bool,
+    /// Is told of each box and packet.
+    pub guard: Guard,
 }
 
 /// What is known of an MP4 before the first packet.
@@ -101,7 +105,7 @@ pub fn open<'s>(
     source: MediaSourceStream<'s>,
     options: Mp4Options,
 ) -> Result<(Box<dyn FormatReader + 's>, Mp4Facts), Mp4Error> {
-    let mut stream = Stream::new(source, options.remote);
+    let mut stream = Stream::new(source, options);
     let moov = find_movie(&mut stream)?;
     let mut movie = read_movie(&mut stream, &moov)?;
     let fragmented = movie.extends || movie.audio.table.count() == 0;

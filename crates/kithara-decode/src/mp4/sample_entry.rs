@@ -388,8 +388,6 @@ impl AudioEntry {
             return Ok(());
         };
         self.known(AudioCodec::Pcm, id);
-        self.params.bits_per_sample = Some(bytes_per_sample * 8);
-        self.params.bits_per_coded_sample = Some(bytes_per_sample * 8);
         self.params.max_frames_per_packet = Some(pcm::PACKET_FRAMES);
         self.pcm_frame = bytes_per_sample
             .checked_mul(fields.channels)

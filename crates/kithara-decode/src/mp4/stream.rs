@@ -4,9 +4,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes, SeekBuffered};
 
+use super::Mp4Options;
 use super::boxes::{BoxHeader, FourCode};
 use super::error::Mp4Error;
-use crate::memory;
+use crate::{Guard, memory};
 
 /// Memory is taken in steps of this size, as the bytes arrive: a size field alone never makes us allocate.
 const STEP: usize = 64 * 1024;
@@ -19,6 +20,7 @@ const READ_THROUGH_REMOTE: u64 = 256 * 1024;
 pub(super) struct Stream<'s> {
     mss: MediaSourceStream<'s>,
     read_through: u64,
+    guard: Guard,
     /// What a failed [`read_at`](Self::read_at) had already got, so that an interrupted read goes on where it stopped
     /// even if the source can't go back.
     partial: Option<Partial>,
@@ -30,8 +32,8 @@ struct Partial {
 }
 
 impl<'s> Stream<'s> {
-    pub fn new(mss: MediaSourceStream<'s>, remote: bool) -> Self {
-        let read_through = if remote {
+    pub fn new(mss: MediaSourceStream<'s>, options: Mp4Options) -> Self {
+        let read_through = if options.remote {
             READ_THROUGH_REMOTE
         } else {
             READ_THROUGH_LOCAL
@@ -39,6 +41,7 @@ impl<'s> Stream<'s> {
         Self {
             mss,
             read_through,
+            guard: options.guard,
             partial: None,
         }
     }
@@ -62,6 +65,7 @@ impl<'s> Stream<'s> {
     /// Moves to `pos`. Fails with `UnexpectedEof` if the bytes end before it, with `Unsupported` if it lies behind what
     /// an unseekable source still remembers.
     pub fn goto(&mut self, pos: u64) -> io::Result<()> {
+        self.guard.progress();
         if i64::try_from(pos).is_err() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: opening fixtures, decoding them whole, sources that watch or misbehave.
 #![allow(dead_code)]
 
+pub mod matroska;
 pub mod trap;
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -9,10 +10,11 @@ use std::sync::{Arc, OnceLock};
 
 use kithara_bufpool::{PcmPool, PoolLimits};
 use kithara_decode::{
-    CodecSelector, DecodeError, DecoderFactory, DecoderOptions, Guard, InnerDecoder, PcmChunk,
+    CodecSelector, DecodeError, DecoderFactory, DecoderOptions, Guard, InnerDecoder, Notice,
+    PcmChunk, SeekMode,
 };
 use kithara_stream::{ByteSource, MediaInfo};
-use kithara_tests::fixtures::Fixture;
+use kithara_tests::fixtures::{self, Fixture};
 
 pub fn options() -> DecoderOptions {
     static POOL: OnceLock<PcmPool> = OnceLock::new();
@@ -108,6 +110,8 @@ pub struct Touched {
     /// Jumps to places that were not read before, and are not near.
     pub jumps: AtomicU64,
     pub furthest: AtomicU64,
+    /// Bytes read, again or not.
+    pub all: AtomicU64,
 }
 
 impl Touched {
@@ -155,6 +159,7 @@ impl Read for Remote {
         if count == 0 {
             return Ok(0);
         }
+        self.touched.all.fetch_add(count as u64, Ordering::Relaxed);
         let blocks = at as usize / 4096..=(at as usize + count - 1) / 4096;
         let fresh = blocks.clone().filter(|block| !self.seen[*block]).count() as u64;
         // A request fetches on from where the last one stands; 64 KiB ahead are on their way already.
@@ -196,6 +201,54 @@ impl ByteSource for Remote {
     fn is_remote(&self) -> bool {
         true
     }
+}
+
+/// Every sample is the one that belongs there, or silence that was told; whether there is such silence.
+pub fn assert_right_or_silent(bytes: Vec<u8>, file: &str, case: &str) -> bool {
+    let right = whole(fixtures::fixture(file));
+    let mut decoder = open(bytes.clone(), file).unwrap_or_else(|error| panic!("{case}: {error}"));
+    let (got, end) = drain(decoder.as_mut(), case);
+    end.unwrap_or_else(|error| panic!("{case}: {error}"));
+    let notices = decoder.take_notices();
+    let mut hole = None;
+    let channels = usize::from(fixtures::fixture(file).channels);
+    let mut silent = vec![false; right.len()];
+    for notice in &notices {
+        if let Notice::PacketSkipped { frame, frames } = notice {
+            let samples = *frame as usize * channels..(frame + frames) as usize * channels;
+            silent[samples].fill(true);
+            hole = hole.or(Some(*frame + *frames / 2));
+        }
+    }
+    assert_eq!(got.len(), right.len(), "{case}: the timeline");
+    for (at, (got, right)) in got.iter().zip(&right).enumerate() {
+        let expected = if silent[at] { 0.0 } else { *right };
+        assert!(
+            (got - expected).abs() <= 1e-4,
+            "{case}: sample {at}: {got} for {expected}"
+        );
+    }
+    let told = silent.iter().filter(|silent| **silent).count();
+    assert!(
+        told < right.len() * 3 / 4,
+        "{case}: {told} of {}",
+        right.len()
+    );
+    // A seek into the hole lands there.
+    let Some(hole) = hole else {
+        return false;
+    };
+    let mut decoder = open(bytes, file).expect("opens");
+    let to = decoder.spec().time(hole);
+    let landing = decoder.seek(to, SeekMode::Exact).expect("seeks");
+    assert_eq!((landing.frame, landing.exact), (hole, true), "{case}");
+    let (tail, _) = drain(decoder.as_mut(), case);
+    assert_eq!(
+        tail[..],
+        got[hole as usize * channels..],
+        "{case}: from the hole"
+    );
+    true
 }
 
 /// A small generator of numbers that are the same on every run.

@@ -57,3 +57,47 @@ pub fn trap(
         spring,
     }
 }
+
+/// Bytes on a machine so slow that reading all of them takes this long.
+pub fn slow(bytes: Vec<u8>, all: std::time::Duration) -> impl ByteSource + 'static {
+    Slow {
+        each: all / bytes.len() as u32,
+        inner: Cursor::new(bytes),
+    }
+}
+
+struct Slow {
+    inner: Cursor<Vec<u8>>,
+    each: std::time::Duration,
+}
+
+impl Read for Slow {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        let started = std::time::Instant::now();
+        while started.elapsed() < self.each * count as u32 {
+            std::hint::spin_loop();
+        }
+        Ok(count)
+    }
+}
+
+impl Seek for Slow {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+impl ByteSource for Slow {
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.inner.get_ref().len() as u64)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}

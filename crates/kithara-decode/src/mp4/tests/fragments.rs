@@ -383,6 +383,82 @@ fn seeks_are_exact_whatever_the_index_says() {
 }
 
 #[test]
+fn a_seek_without_times_in_the_fragments_takes_those_of_the_index() {
+    let untimed: Vec<Vec<u8>> = (0..10)
+        .map(|_| {
+            fragment(&[Traf {
+                track: TRACK,
+                time: None,
+                samples: &[(50, 100_000), (50, 100_000)],
+            }])
+        })
+        .collect();
+    let sizes = untimed
+        .iter()
+        .flat_map(|bytes| [bytes.len() as u32, 100, 0]);
+    let fields: Vec<u32> = [TRACK, 1000, 0, 0, 10].into_iter().chain(sizes).collect();
+    for sidx in [full(b"sidx", 0, 0, &fields), Vec::new()] {
+        let file = [movie(), sidx, untimed.concat()].concat();
+        let (mut reader, _) = Scripted::new(file).open().unwrap();
+        for (target, expected) in [(730, 700), (349, 300), (0, 0), (950, 950), (101, 100)] {
+            let seeked = seek(&mut reader, target).unwrap();
+            assert_eq!(seeked.actual_ts.get(), expected, "{target}");
+            let tail = times(&all(&mut reader));
+            assert_eq!(tail.first(), Some(&(expected, 50)), "{target}");
+            assert_eq!(tail.last(), Some(&(950, 50)), "{target}");
+        }
+    }
+}
+
+#[test]
+fn an_end_before_the_one_that_is_stated_is_a_cut() {
+    let honest = |size, duration| (size, duration);
+    let cut = |file: &[u8], fragments: usize| {
+        let ends = file
+            .windows(4)
+            .enumerate()
+            .filter(|(_, word)| *word == b"moof");
+        let (end, _) = ends
+            .map(|(at, word)| (at - 4, word))
+            .nth(fragments)
+            .unwrap();
+        file.get(..end).unwrap().to_vec()
+    };
+    let movie_lasts = |units: u32| {
+        let lasting = MovieBuilder {
+            lasts: units,
+            ..MovieBuilder::fragmented()
+        };
+        let media = long(None).split_off(movie().len());
+        [lasting.file(), media].concat()
+    };
+    // 1000 units of the track, which plays a thousand a second, are 600 of the movie.
+    for (name, file, known) in [
+        ("sidx", long(Some(&honest)), true),
+        ("mvhd", movie_lasts(600), true),
+        ("nothing", long(None), false),
+    ] {
+        let (mut reader, _) = Scripted::new(file.clone()).open().unwrap();
+        assert_eq!(all(&mut reader).len(), 18, "{name}: whole");
+        let (mut reader, _) = Scripted::new(cut(&file, 5)).open().unwrap();
+        for _ in 0..2 {
+            let (packets, error) = drain(&mut reader);
+            let is_cut = matches!(&error, Some(Error::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof);
+            assert_eq!(
+                (is_cut, error.is_some()),
+                (known, known),
+                "{name}: {error:?}"
+            );
+            assert!([10, 0].contains(&packets.len()), "{name}");
+        }
+        assert_eq!(seek(&mut reader, 450).unwrap().actual_ts.get(), 450);
+    }
+    // Rounding, and a little that an encoder never gave, are not a cut.
+    let (mut reader, _) = Scripted::new(movie_lasts(700)).open().unwrap();
+    assert_eq!(all(&mut reader).len(), 18);
+}
+
+#[test]
 fn an_index_makes_a_seek_one_jump_and_a_walk_passes_over_the_media() {
     let honest = |size, duration| (size, duration);
     let source = Scripted::new(long(Some(&honest)));
@@ -445,8 +521,10 @@ fn a_fragment_alone_has_no_movie() {
 fn a_segment_index_longer_than_the_read_ahead_is_read_once() {
     let count: u32 = 6000;
     let mut fields = vec![TRACK, 1000, 0, 0, count];
-    fields.extend((0..count).flat_map(|_| [100, 10, 0]));
-    let file = [movie(), full(b"sidx", 0, 0, &fields), at(0, &[(10, 3)])].concat();
+    let media = at(0, &[(10, 3)]);
+    fields.extend([media.len() as u32, 10, 0]);
+    fields.extend((1..count).flat_map(|_| [0, 10, 0]));
+    let file = [movie(), full(b"sidx", 0, 0, &fields), media].concat();
     let mut source = Scripted::new(file).unseekable();
     source.len_known = true;
     let (mut reader, _) = source.open().unwrap();

@@ -200,7 +200,6 @@ fn small_files() -> Vec<Vec<u8>> {
     let offset = table.file().len() as u32 + 8;
     *table.table.get_mut(3).unwrap() = full(b"stco", 0, 0, &[2, offset, offset + 70]);
     let ordinary = [table.file(), bx(b"mdat", &[7; 140])].concat();
-    let sidx = full(b"sidx", 0, 0, &[TRACK, 1000, 0, 0, 1, 200, 30, 0]);
     let fragment = fragment_of(
         &[
             full(b"tfdt", 0, 0, &[5]),
@@ -209,6 +208,8 @@ fn small_files() -> Vec<Vec<u8>> {
         12,
     );
     let header = MovieBuilder::fragmented().file().len();
+    let media = (fragment.len() - header) as u32;
+    let sidx = full(b"sidx", 0, 0, &[TRACK, 1000, 0, 0, 1, media, 30, 0]);
     let fragments = [
         fragment.get(..header).unwrap(),
         &sidx,

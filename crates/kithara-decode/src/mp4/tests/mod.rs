@@ -72,7 +72,7 @@ impl Scripted {
     }
 
     fn open(&self) -> Result<(Reader, Mp4Facts), Mp4Error> {
-        open(self.stream(), Mp4Options { remote: false })
+        open(self.stream(), Mp4Options::default())
     }
 
     fn jumps(&self) -> u64 {
@@ -233,6 +233,8 @@ struct MovieBuilder {
     table: Vec<Vec<u8>>,
     extends: bool,
     edits: Option<Vec<u8>>,
+    /// Of the movie, in units of 1/600 s; 0 is unknown.
+    lasts: u32,
 }
 
 const TRACK: u32 = 7;
@@ -246,6 +248,7 @@ impl Default for MovieBuilder {
             table: Vec::new(),
             extends: false,
             edits: None,
+            lasts: 0,
         }
     }
 }
@@ -300,7 +303,7 @@ impl MovieBuilder {
             .as_ref()
             .map_or_else(Vec::new, |elst| bx(b"edts", elst));
         let trak = bx(b"trak", &[full(b"tkhd", 0, 7, &tkhd), edits, mdia].concat());
-        let mut mvhd = vec![0, 0, 600, 0];
+        let mut mvhd = vec![0, 0, 600, self.lasts];
         mvhd.resize(24, 0);
         let trex = full(b"trex", 0, 0, &[TRACK, 1, 10, 4, 0]);
         let mvex = if self.extends {

@@ -254,6 +254,26 @@ fn pcm_comes_in_packets_of_many_frames() {
 }
 
 #[test]
+fn companded_sound_of_quicktime_is_decoded() {
+    for (kind, silence) in [(b"ulaw", 0xff), (b"alaw", 0xd5)] {
+        let movie = |offset| MovieBuilder {
+            timescale: 44_100,
+            entry: sound_entry(kind, 2, 44_100, &[]),
+            ..MovieBuilder::table(&[(4, 1)], 4, &[2, 2, 2, 2], &[offset])
+        };
+        let offset = movie(0).file().len() as u32 + 8;
+        let file = [movie(offset).file(), bx(b"mdat", &[silence; 8])].concat();
+        let (mut reader, _) = Scripted::new(file).open().unwrap();
+        let samples = decode(reader.as_mut());
+        assert_eq!(samples.len(), 8);
+        assert!(
+            samples.iter().all(|sample| sample.abs() < 0.001),
+            "{samples:?}"
+        );
+    }
+}
+
+#[test]
 fn samples_are_found_through_uneven_tables() {
     // Times in three runs, one of them empty; chunks of 2, 2, 3 samples, in no order.
     let sizes = [1, 2, 3, 4, 5, 6, 7];
@@ -367,7 +387,14 @@ fn over_a_network_short_gaps_are_read_through() {
             Box::new(source.clone()),
             MediaSourceStreamOptions::default(),
         );
-        let (mut reader, _) = open(stream, Mp4Options { remote }).unwrap();
+        let (mut reader, _) = open(
+            stream,
+            Mp4Options {
+                remote,
+                ..Mp4Options::default()
+            },
+        )
+        .unwrap();
         assert_eq!(all(&mut reader).len(), 6);
         assert_eq!(source.jumps(), jumps);
     }

@@ -29,7 +29,8 @@ pub enum FileEvent {
         /// Which property differs.
         what: String,
     },
-    /// The file is played as it was stored, but the server has another one now: the next open fetches that.
+    /// The file is played as it was stored, but the server has another one now: the next open asks for that first, and plays
+    /// what is stored only if there is no answer.
     Stale {
         /// Which property differs.
         what: String,
@@ -40,7 +41,7 @@ pub enum FileEvent {
     PrefetchDone {
         /// Distinct bytes of the file stored.
         stored: u64,
-        /// The length of the file, if known.
+        /// The length of the file, if something proves it.
         len: Option<u64>,
     },
     /// The server answered for the first time.
@@ -52,7 +53,8 @@ pub enum FileEvent {
         /// The media type of the response.
         media_type: Option<String>,
     },
-    /// A request for these bytes was sent; the end is `None` where all the rest was asked for.
+    /// A request for these bytes was sent: the first one, or one for the rest after a connection broke, or one that asks
+    /// whether a stored file is still the same. The end is `None` where all the rest was asked for.
     Requested {
         /// The first byte.
         start: u64,
@@ -71,7 +73,7 @@ pub enum FileEvent {
         /// The length of the file.
         len: u64,
     },
-    /// A transfer broke and will be tried again.
+    /// A transfer broke and will be tried again. [`Requested`](Self::Requested) tells when it is.
     Retrying {
         /// The first byte still missing of that transfer.
         at: u64,
@@ -82,7 +84,8 @@ pub enum FileEvent {
         /// What broke.
         error: Arc<NetError>,
     },
-    /// The connection was closed at this byte by a server that never announced a length: the file may be longer.
+    /// The connection was closed at this byte by a server that never announced a length: the file may be longer. It ends
+    /// here for who hears it now, what came is kept as a part, and the next open asks what follows.
     EndUnproven {
         /// The bytes received.
         len: u64,

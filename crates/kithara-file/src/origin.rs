@@ -7,6 +7,8 @@ use kithara_stream::net::{Etag, RangeSupport, ResponseHead, Validator, Validator
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) total: Option<u64>,
+    /// The length is where some response ended, and nothing proves that it was not cut off there.
+    pub(crate) end_unproven: bool,
     pub(crate) ranges: bool,
     pub(crate) media_type: Option<String>,
     /// Whether the framing of the body proves where it ends.
@@ -18,6 +20,7 @@ impl Origin {
     pub(crate) fn new(head: &ResponseHead) -> Self {
         Self {
             total: head.total,
+            end_unproven: false,
             ranges: head.ranges == RangeSupport::Yes,
             media_type: head.media_type.clone(),
             end_proven: head.length_proof,
@@ -30,6 +33,8 @@ impl Origin {
     pub(crate) fn stored(facts: &Facts, end: Option<u64>) -> Self {
         Self {
             total: end.or(facts.total),
+            // Who proves an end says so in the facts.
+            end_unproven: facts.total.is_none(),
             ranges: true,
             media_type: facts.media_type.clone(),
             end_proven: true,
@@ -43,7 +48,7 @@ impl Origin {
     /// What there is to keep beside the bytes.
     pub(crate) fn facts(&self) -> Facts {
         Facts {
-            total: self.total,
+            total: self.told_total(),
             etag: self
                 .validators
                 .etag
@@ -59,6 +64,16 @@ impl Origin {
         self.validators.if_range()
     }
 
+    /// The length, if something proves it.
+    pub(crate) fn told_total(&self) -> Option<u64> {
+        self.total.filter(|_| !self.end_unproven)
+    }
+
+    /// Whether anything at all could tell the file from another one, or from a stream that never is the same twice.
+    pub(crate) fn can_be_told(&self) -> bool {
+        self.told_total().is_some() || self.has_version()
+    }
+
     /// Whether another version of the file could be told from this one.
     pub(crate) fn has_version(&self) -> bool {
         !self.validators.is_empty()
@@ -66,8 +81,11 @@ impl Origin {
 
     /// Takes what a later response adds; whether it told the length.
     pub(crate) fn learn(&mut self, head: &ResponseHead) -> bool {
-        let length = self.total.is_none() && head.total.is_some();
-        self.total = self.total.or(head.total);
+        let length = self.told_total().is_none() && head.total.is_some();
+        if length {
+            self.total = head.total;
+            self.end_unproven = false;
+        }
         self.end_proven = head.length_proof;
         if self.validators.is_empty() {
             self.validators = head.validators.clone();
@@ -80,7 +98,7 @@ impl Origin {
         if let Some(what) = self.validators.conflict(&head.validators) {
             return Some(format!("its {what}"));
         }
-        match (self.total, head.total) {
+        match (self.told_total(), head.total) {
             (Some(old), Some(new)) if old != new => {
                 Some(format!("its length, from {old} to {new} bytes"))
             }

@@ -8,6 +8,8 @@ use kithara_stream::net::{Attempts, NetError};
 /// rest of what the retry policy allows is kept for the moment the reader runs dry: by then the link may be back.
 const AT_ONCE: u32 = 2;
 const AHEAD: u32 = 3;
+/// How many failures are the end where the network layer, which counts bytes that came before, does not notice it.
+const ALL: u32 = 7;
 /// The longest `Retry-After` that is honoured.
 const MAX_REST: Duration = Duration::from_secs(60);
 
@@ -18,6 +20,8 @@ pub(crate) struct Patience {
     rest_until: Option<Duration>,
     /// Since when the reader waits without a byte coming.
     waiting_since: Option<Duration>,
+    /// Since when others were waited for who brought nothing.
+    others_since: Option<Duration>,
 }
 
 impl Patience {
@@ -34,6 +38,11 @@ impl Patience {
         self.waiting_since = waits.then(|| self.waiting_since.unwrap_or(now));
     }
 
+    /// What is needed is left to others. If they give up, all that time was spent on it.
+    pub(crate) fn handle_others(&mut self, now: Duration) {
+        self.others_since.get_or_insert(now);
+    }
+
     /// A request failed that the network layer tries again by itself.
     pub(crate) fn handle_retry(&mut self) {
         self.spent += 1;
@@ -45,6 +54,11 @@ impl Patience {
         let wait = error.root().retry_after();
         let wait = wait.filter(|wait| !wait.is_zero() && *wait <= MAX_REST);
         self.rest_until = wait.map(|wait| now + wait);
+    }
+
+    /// Whether nothing is to be tried any more, not even for the reader.
+    pub(crate) fn is_over(&self) -> bool {
+        self.spent >= ALL
     }
 
     /// Failures since the last byte.
@@ -59,7 +73,8 @@ impl Patience {
 
     /// What a request may spend that the reader is blocked on: all that the policy has left.
     pub(crate) fn for_reader(&self, now: Duration) -> Attempts {
-        let since = self.waiting_since.filter(|_| self.spent > 0);
+        let failing = self.waiting_since.filter(|_| self.spent > 0);
+        let since = self.others_since.into_iter().chain(failing).min();
         Attempts {
             spent: self.spent,
             until: u32::MAX,

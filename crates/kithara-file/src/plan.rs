@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use kithara_stream::assets::ResourceKey;
+use kithara_stream::assets::{Keep, ResourceKey};
 use kithara_stream::net::RedactedUrl;
 use kithara_stream::{
     Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, Priority, ResourceId, StreamError,
@@ -15,28 +15,23 @@ use url::Url;
 
 use crate::origin::Origin;
 use crate::patience::Patience;
-use crate::rule::{Pace, keep_reading};
+use crate::rule::Pace;
 use crate::{Amount, FileEvent};
 
+mod by_range;
 mod in_order;
 mod prefetch;
 mod reply;
 mod revalidate;
 mod stored;
 
-/// The one resource of a file.
-const RESOURCE: ResourceId = ResourceId(0);
 /// What one request asks for. Bounded, so that an aborted response cannot leave much in flight, and so that no server
 /// has to hold a response open while the listener catches up.
 const REQUEST: u64 = 384 * 1024;
 /// A request may ask for this much if that finishes the file.
 const LAST_REQUEST: u64 = 512 * 1024;
-/// A transfer with less to go than this is left to finish when the reader jumps away.
-const NEARLY_DONE: u64 = 32 * 1024;
 /// Less than this in front of the reader is not worth a request.
 const LEAST_LOOK_AHEAD: u64 = 256 * 1024;
-/// Gaps filled at the same time once the reader has what it needs.
-const GAPS_IN_FLIGHT: usize = 4;
 /// Progress is reported in steps of this many bytes.
 const PROGRESS_STEP: u64 = 64 * 1024;
 
@@ -75,10 +70,14 @@ impl Default for FilePolicy {
 ///   open ─── some stored ──── publish at once ───────────────┘ │  │       │ done        │ lost
 ///          ╲                  (first answer: the same?)        │  └───────┼─────────────┘
 ///            all stored ───── publish at once, 0 requests ◀────┼──────────┘
-///              │ due: ask for 1 byte                           │ another version answers
+///              │ due: ask for 64 bytes                         │ another version answers
 ///              ├─ the same ──▶ validated                       ▼
-///              └─ another ───▶ played on; discarded at close   discarded at once; this stream fails
+///              └─ another ───▶ played on, known as outdated    discarded at once; this stream fails
 /// ```
+///
+/// What is known as outdated is played only after its server was asked, and gave no answer or said it is the same after all.
+/// What has neither a version nor a length is shared with nobody, and not kept: nothing could tell it from something else.
+/// Neither is an end kept that nothing proves: it is one for who hears it, and the next open asks what follows.
 ///
 /// What other streams are bringing is not asked for but waited for; when they give up, this one goes on. Bytes of two
 /// versions are never joined: validators tell them apart (`If-Range`), or else the length and the 64 bytes before each
@@ -88,6 +87,8 @@ impl Default for FilePolicy {
 /// for a stored byte. A server without ranges (RFC 9110 §14.3) is read from the front, paused by credit.
 pub struct FilePlan {
     url: Url,
+    /// What it fetches into. Another one than was opened if that turns out to be nothing that can be shared.
+    resource: ResourceId,
     /// What the store calls the file; without one nothing is looked up.
     key: Option<ResourceKey>,
     info: MediaInfo,
@@ -97,7 +98,11 @@ pub struct FilePlan {
     origin: Option<Origin>,
     /// The origin was heard, and described what is known.
     heard: bool,
+    /// Whether it lets the bytes be kept.
+    keep: Keep,
     coverage: Coverage,
+    /// What was stored and turned out not to be what was written.
+    damaged: Coverage,
     /// What other streams are bringing.
     others: Coverage,
     memory_only: Option<u64>,
@@ -145,6 +150,8 @@ enum State {
     Unopened,
     /// It has not answered yet.
     Opening,
+    /// All of it is stored, but the server had another one already: it is asked first.
+    Doubtful,
     Fetching,
     Complete,
     /// As much as was asked for is stored, and nobody listens.
@@ -179,13 +186,16 @@ impl FilePlan {
         }
         Self {
             url,
+            resource: ResourceId(0),
             key: None,
             info,
             policy,
             amount: None,
             origin: None,
             heard: false,
+            keep: Keep::Yes,
             coverage: Coverage::default(),
+            damaged: Coverage::default(),
             others: Coverage::default(),
             memory_only: None,
             told_not_kept: false,
@@ -223,15 +233,17 @@ impl FilePlan {
     }
 
     /// How far to fetch in front of the reader. Half of what memory holds, where that is all there is: the other half is
-    /// what the reader has just read, and goes first.
+    /// what the reader has just read, and goes first. What nobody reads waits for the disk.
     fn look_ahead(&self) -> u64 {
-        let wanted = match self.amount {
-            None => self.policy.look_ahead_bytes,
-            Some(Amount::Head(bytes)) => bytes,
-            Some(Amount::All) => u64::MAX,
+        let bytes = match (self.amount, self.memory_only) {
+            (None, bound) => {
+                let bound = bound.map_or(u64::MAX, |bytes| bytes / 2);
+                self.policy.look_ahead_bytes.min(bound)
+            }
+            (Some(_), Some(_)) => 0,
+            (Some(amount), None) => amount.bytes(),
         };
-        let bound = self.memory_only.map_or(u64::MAX, |bytes| bytes / 2);
-        wanted.min(bound).max(LEAST_LOOK_AHEAD)
+        bytes.max(LEAST_LOOK_AHEAD)
     }
 
     /// A request is at most half the look-ahead, so that the next one can start before the reader runs dry.
@@ -274,6 +286,17 @@ impl FilePlan {
         });
     }
 
+    /// Takes what the origin has told so far to whoever keeps it.
+    fn tell_facts(&mut self) {
+        if let Some(origin) = self.origin.as_ref().filter(|_| self.key.is_some()) {
+            self.wishes.push_back(Wish::Identify {
+                resource: self.resource,
+                facts: origin.facts(),
+                keep: self.keep,
+            });
+        }
+    }
+
     /// Starts a transfer, unless it would be look-ahead and that has used up its tries.
     fn start(&mut self, now: Duration, range: Range<u64>, credit: u64) {
         let for_reader = self.origin.is_none() || self.amount.is_some() || self.is_blocked();
@@ -296,10 +319,6 @@ impl FilePlan {
             for_reader,
             broken: false,
         });
-        self.event(FileEvent::Requested {
-            start: range.start,
-            end: (range.end != u64::MAX).then_some(range.end),
-        });
         let if_range = self
             .origin
             .as_ref()
@@ -307,18 +326,22 @@ impl FilePlan {
             .and_then(Origin::if_range);
         self.wishes.push_back(Wish::Fetch(Fetch {
             id,
-            resource: RESOURCE,
+            resource: self.resource,
             url: self.url.clone(),
             range,
             credit,
             overlap,
             if_range,
             attempts,
-            priority: match self.amount {
-                None => Priority::Foreground,
-                Some(_) => Priority::Background,
-            },
+            priority: self.priority(),
         }));
+    }
+
+    fn priority(&self) -> Priority {
+        match self.amount {
+            None => Priority::Foreground,
+            Some(_) => Priority::Background,
+        }
     }
 
     fn next_fetch(&mut self) -> FetchId {
@@ -333,6 +356,13 @@ impl FilePlan {
         let resting = self.patience.rest_until().is_some_and(|until| now < until);
         if self.state != State::Fetching || resting || self.is_postponed() {
             return;
+        }
+        let needed = match self.origin {
+            None => Some(0),
+            Some(_) => self.blocked_on(),
+        };
+        if needed.is_some_and(|byte| self.others_bring(byte)) {
+            self.patience.handle_others(now);
         }
         match &self.origin {
             None if self.transfers.is_empty() && !self.others_bring(0) => {
@@ -361,99 +391,14 @@ impl FilePlan {
         self.postponed.is_some()
     }
 
-    /// Whether the reader waits for a byte that is not stored. What it waited for last may have come.
+    /// The byte the reader waits for, if it is not stored. What it waited for last may have come.
+    fn blocked_on(&self) -> Option<u64> {
+        let wanted = self.demand.wanted.as_ref().map(|wanted| wanted.start);
+        wanted.filter(|byte| self.coverage.covered_from(*byte) <= *byte)
+    }
+
     fn is_blocked(&self) -> bool {
-        let missing =
-            |wanted: &Range<u64>| self.coverage.covered_from(wanted.start) <= wanted.start;
-        self.demand.wanted.as_ref().is_some_and(missing)
-    }
-
-    /// The first byte missing in front of the reader, and the end of the window it is in.
-    fn next_missing(&self) -> Option<(Range<u64>, u64)> {
-        let position = self.demand.position;
-        let window_end = position.saturating_add(self.look_ahead()).min(self.end());
-        let gap = self.coverage.next_gap(position, window_end)?;
-        Some((gap, window_end))
-    }
-
-    /// With ranges: the first byte missing in front of the reader decides. Returns whether the reader has its look-ahead,
-    /// or all of it but less than a request.
-    fn serve_reader(&mut self, now: Duration) -> bool {
-        let Some((gap, window_end)) = self.next_missing() else {
-            return true;
-        };
-        let (pace, blocked) = (self.pace, self.demand.wanted.is_some());
-        let reaches = |transfer: &Transfer| {
-            let coming = transfer.allowed();
-            // Nothing else competes for the link while nobody waits: whatever will bring the byte may bring it.
-            coming.contains(&gap.start) && (!blocked || keep_reading(&coming, gap.start, pace))
-        };
-        if self.transfers.iter().any(reaches) || self.others_bring(gap.start) {
-            return false;
-        }
-        let finishes = gap.end < window_end || window_end == self.end();
-        let room = window_end - gap.start;
-        let may_wait = !blocked && self.amount.is_none();
-        if may_wait && !finishes && room < self.request() {
-            return true;
-        }
-        let window = self.demand.position..window_end;
-        let in_window = |transfer: &Transfer| {
-            transfer.coming.start < window.end && window.start < transfer.coming.end
-        };
-        if blocked {
-            self.abort(|transfer| transfer.left() > NEARLY_DONE);
-        } else if self.transfers.iter().any(in_window) {
-            // One transfer at a time for a reader that has something to read: two would share the same link.
-            return false;
-        }
-        let mut range = self.request_at(gap.start);
-        if self.amount.is_some() {
-            range.end = range.end.min(window_end);
-        }
-        self.start(now, range.clone(), range.end);
-        false
-    }
-
-    /// What to ask for at the start of a gap: up to the next stored byte, and never more than one request's worth.
-    fn request_at(&self, start: u64) -> Range<u64> {
-        let end = self.end();
-        let last = end.saturating_sub(start) <= LAST_REQUEST.min(self.look_ahead());
-        let limit = if last {
-            end
-        } else {
-            start.saturating_add(self.request())
-        };
-        let gap = self.coverage.next_gap(start, limit);
-        self.left_by_others(gap.unwrap_or(start..limit))
-    }
-
-    /// Fetches the rest of the file, several gaps at a time, once the reader's window is served.
-    fn fill_gaps(&mut self, now: Duration) {
-        let mut from = 0;
-        while self.transfers.len() < GAPS_IN_FLIGHT {
-            let Some(gap) = self.coverage.next_gap(from, self.end()) else {
-                return;
-            };
-            if self.others_bring(gap.start) {
-                from = self.others.covered_from(gap.start);
-                continue;
-            }
-            let range = self.request_at(gap.start);
-            let overlaps = |transfer: &&Transfer| {
-                transfer.coming.start < range.end && range.start < transfer.coming.end
-            };
-            match self.transfers.iter().find(overlaps) {
-                Some(running) => from = running.coming.end,
-                None => {
-                    from = range.end;
-                    self.start(now, range.clone(), range.end);
-                }
-            }
-            if self.end() == u64::MAX {
-                return;
-            }
-        }
+        self.blocked_on().is_some()
     }
 
     fn is_whole(&self) -> bool {
@@ -471,18 +416,23 @@ impl FilePlan {
         // One that brought its last byte is about to end by itself, and its connection can then be used again.
         self.abort(|transfer| transfer.left() > 0);
         self.report_progress(0);
-        self.wishes.push_back(Wish::Complete {
-            resource: RESOURCE,
-            len: end,
-        });
-        self.event(FileEvent::DownloadComplete { len: end });
+        if self.told_len().is_some() {
+            let resource = self.resource;
+            self.wishes.push_back(Wish::Complete { resource, len: end });
+            self.event(FileEvent::DownloadComplete { len: end });
+        }
+    }
+
+    /// The length, if something proves it.
+    fn told_len(&self) -> Option<u64> {
+        self.origin.as_ref().and_then(Origin::told_total)
     }
 
     fn report_progress(&mut self, step: u64) {
         let stored = self.coverage.total();
         if stored > self.reported && stored - self.reported >= step {
             self.reported = stored;
-            let len = self.origin.as_ref().and_then(|origin| origin.total);
+            let len = self.told_len();
             self.event(FileEvent::DownloadProgress { stored, len });
         }
     }
@@ -506,7 +456,15 @@ impl Plan for FilePlan {
     fn handle(&mut self, now: Duration, input: Input) {
         match input {
             Input::Tick if self.state == State::Unopened => self.open(),
-            Input::Stored { stored, .. } => self.heard_stored(now, stored),
+            Input::Stored { resource, stored } if resource == self.resource => {
+                self.heard_stored(now, stored);
+            }
+            Input::Stored { .. } => {}
+            Input::Begun { fetch, range } => self.heard_begun(fetch, range),
+            Input::Sent { range, .. } => self.event(FileEvent::Requested {
+                start: range.start,
+                end: (range.end != u64::MAX).then_some(range.end),
+            }),
             // How the store stands comes next, and decides.
             Input::Taken { fetch } => self.transfers.retain(|transfer| transfer.id != fetch),
             Input::Demand(demand) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
 
-use kithara_stream::{Backend, BackendConfig, MediaInfo, StreamError};
+use kithara_stream::{Backend, BackendConfig, LocalSource, MediaInfo, Source, StreamError};
 
 use crate::file::key;
 use crate::{FileConfig, FileEvent, FilePlan, FileSrc};
@@ -18,12 +18,23 @@ pub enum Amount {
     All,
 }
 
+impl Amount {
+    /// So many bytes from its start.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::Head(bytes) => bytes,
+            Self::All => u64::MAX,
+        }
+    }
+}
+
 /// What a prefetch came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefetched {
     /// How many bytes of the title are stored.
     pub stored: u64,
-    /// Its length in bytes, if the server said.
+    /// Its length in bytes, if something proves it. Without that it may be longer than what is stored, and the next open
+    /// asks the server for what follows.
     pub len: Option<u64>,
 }
 
@@ -46,10 +57,11 @@ impl fmt::Debug for Prefetch {
 /// Fetches a title into its [store](FileConfig::with_store) before anybody listens to it, without slowing what plays: its
 /// transfers move only while no other transfer of the process does. Progress goes to the config's events.
 ///
-/// Returns at once. A file on this machine is there already.
+/// Returns at once. A file on this machine is there already, and is opened to see that.
 ///
 /// # Errors
-/// [`StreamError::NotKept`] without a store; [`StreamError::Worker`] if the I/O thread cannot be started.
+/// [`StreamError::NotKept`] without a store; [`StreamError::Worker`] if the I/O thread cannot be started;
+/// [`StreamError::Io`] and [`StreamError::NotAFile`] for what is no file on this machine.
 pub fn prefetch(config: FileConfig, amount: Amount) -> Result<Prefetch, StreamError> {
     let outcome = Arc::new(OnceLock::new());
     let info = MediaInfo {
@@ -89,11 +101,10 @@ fn local(
     path: &std::path::Path,
     outcome: &Arc<OnceLock<Prefetched>>,
 ) -> Result<Prefetch, StreamError> {
-    let found = std::fs::metadata(path).map_err(|error| StreamError::Io {
-        path: path.to_owned(),
-        source: Arc::new(error),
-    })?;
-    let (stored, len) = (found.len(), Some(found.len()));
+    // Whatever could not be opened later is not there.
+    let mut source = LocalSource::new(path, MediaInfo::default());
+    let len = source.next_run()?.and_then(|run| run.bytes.byte_len());
+    let stored = len.unwrap_or_default();
     let _ = outcome.set(Prefetched { stored, len });
     Ok(Prefetch {
         backend: None,
@@ -120,7 +131,6 @@ impl Prefetch {
     /// # Errors
     /// As [`done`](Self::done).
     pub fn wait(mut self) -> Result<Prefetched, StreamError> {
-        use kithara_stream::Source;
         if let Some(backend) = &mut self.backend {
             backend.next_run()?;
         }

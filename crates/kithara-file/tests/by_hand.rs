@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_file::{FileEvent, FilePlan, FilePolicy};
+use kithara_stream::assets::{AssetStoreBuilder, Facts, StoreOptions};
 use kithara_stream::net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
 use kithara_stream::{
-    Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, StreamError, Wish,
+    Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, Stored, StreamError, Wish,
 };
 
 const KIB: u64 = 1024;
@@ -23,6 +24,21 @@ impl Hand {
             .expect("a URL");
         let plan = FilePlan::new(url, MediaInfo::default(), FilePolicy::default());
         Self(plan, Duration::ZERO)
+    }
+
+    /// A plan that asks the store first, which has just been asked.
+    fn opening() -> Self {
+        let store = AssetStoreBuilder::new(StoreOptions::in_memory(MIB)).build();
+        let key = store.expect("memory is there").key(&url(), &url());
+        let Self(plan, now) = Self::new();
+        let mut hand = Self(plan.with_key(Some(key)), now);
+        hand.hear(Input::Tick);
+        hand
+    }
+
+    fn stands(&mut self, stored: Stored) -> Vec<Wish<FileEvent>> {
+        let resource = ResourceId(0);
+        self.hear(Input::Stored { resource, stored })
     }
 
     /// The reader is at `byte`, and has it.
@@ -187,8 +203,8 @@ fn bytes_that_come_again_do_not_win_back_what_was_spent() {
     assert_eq!((second.attempts.spent, second.attempts.until), (3, until));
     assert_eq!(
         second.range,
-        MIB..u64::MAX,
-        "what is stored is not asked for"
+        MIB - 64..u64::MAX,
+        "of what is stored, only what tells that it is the same is asked for"
     );
     hand.hear(Input::Head {
         fetch: second.id,
@@ -211,4 +227,179 @@ fn bytes_that_come_again_do_not_win_back_what_was_spent() {
     hand.hear(Input::Seek { to: Duration::ZERO });
     let anew = fetch(&hand.want(MIB));
     assert_eq!((anew.attempts.spent, anew.attempts.until), (0, until));
+}
+
+/// What is stored of a file, and what others bring.
+fn standing(stored: Range<u64>, others: Range<u64>) -> Stored {
+    let some = |range: Range<u64>| {
+        let mut coverage = Coverage::new();
+        coverage.insert(range);
+        coverage
+    };
+    Stored {
+        coverage: some(stored),
+        others: some(others),
+        facts: Some(Facts {
+            etag: Some("\"v1\"".into()),
+            ..Facts::default()
+        }),
+        ..Stored::default()
+    }
+}
+
+#[test]
+fn what_was_waited_for_in_vain_while_others_tried_counts() {
+    let others = Stored {
+        facts: None,
+        ..standing(0..0, 0..MIB)
+    };
+    let mut hand = Hand::opening();
+    assert!(!asks(&hand.stands(others.clone())), "somebody brings it");
+    hand.1 = Duration::from_secs(17);
+    assert!(!asks(&hand.stands(others)), "somebody else now");
+    hand.1 = Duration::from_secs(58);
+    let asked = fetch(&hand.stands(Stored::default()));
+    assert_eq!(asked.attempts.waited, Duration::from_secs(58));
+
+    // The same in the middle of a file, as long as it is needed.
+    let mut hand = Hand::opening();
+    hand.stands(standing(0..MIB, MIB..2 * MIB));
+    hand.1 = Duration::from_secs(100);
+    hand.be(512 * KIB);
+    hand.1 = Duration::from_secs(200);
+    hand.want(MIB);
+    hand.1 = Duration::from_secs(230);
+    let asked = fetch(&hand.stands(standing(0..MIB, 0..0)));
+    assert_eq!(asked.attempts.waited, Duration::from_secs(30));
+}
+
+#[test]
+fn bytes_that_others_bring_win_back_what_was_spent() {
+    let mut hand = Hand::opening();
+    let asked = fetch(&hand.stands(Stored::default()));
+    for attempt in 1..=2 {
+        hand.retrying(asked.id, attempt);
+    }
+    hand.hear(Input::Taken { fetch: asked.id });
+    hand.stands(standing(0..0, 0..MIB));
+    hand.1 = Duration::from_secs(30);
+    hand.want(0);
+    let asked = fetch(&hand.stands(standing(0..MIB, 0..0)));
+    assert_eq!(asked.attempts.spent, 0);
+    assert_eq!(asked.attempts.waited, Duration::ZERO);
+}
+
+/// The ranges of the requests that were told.
+fn told(wishes: &[Wish<FileEvent>]) -> Vec<(u64, Option<u64>)> {
+    let range = |wish: &Wish<FileEvent>| match wish {
+        Wish::Event(FileEvent::Requested { start, end }) => Some((*start, *end)),
+        _ => None,
+    };
+    wishes.iter().filter_map(range).collect()
+}
+
+#[test]
+fn requests_are_told_when_they_are_made_and_as_they_are_made() {
+    let mut hand = Hand::opening();
+    let wishes = hand.stands(Stored::default());
+    let first = fetch(&wishes).id;
+    assert_eq!(told(&wishes), []);
+    let wishes = hand.hear(Input::Taken { fetch: first });
+    assert_eq!(told(&wishes), [], "it was not made");
+    let second = fetch(&hand.stands(Stored::default())).id;
+    let sent = |fetch, range| Input::Sent { fetch, range };
+    let wishes = hand.hear(sent(second, 0..100 * KIB));
+    assert_eq!(told(&wishes), [(0, Some(100 * KIB))]);
+    let wishes = hand.hear(sent(second, MIB..u64::MAX));
+    assert_eq!(told(&wishes), [(MIB, None)]);
+}
+
+#[test]
+fn what_others_bring_of_a_transfer_is_not_on_its_way() {
+    let mut hand = Hand::new();
+    let first = fetch(&hand.hear(Input::Tick)).id;
+    let head = ResponseHead::partial(&url(), 0, 512 * KIB, Some(20 * MIB));
+    hand.hear(Input::Head { fetch: first, head });
+    let jump = fetch(&hand.want(10 * MIB));
+    assert!(jump.range.end > 10 * MIB + 20 * KIB);
+    let range = 10 * MIB..10 * MIB + 16 * KIB;
+    hand.hear(Input::Begun {
+        fetch: jump.id,
+        range,
+    });
+    let beyond = fetch(&hand.want(10 * MIB + 20 * KIB));
+    assert_eq!(beyond.range.start, 10 * MIB + 20 * KIB);
+}
+
+#[test]
+fn a_file_that_ends_before_what_is_stored_of_it_is_another_one() {
+    for (total, changed) in [(Some(4 * MIB), true), (Some(6 * MIB), false), (None, false)] {
+        let mut hand = Hand::opening();
+        hand.stands(standing(0..6 * MIB, 0..0));
+        let asked = fetch(&hand.want(6 * MIB));
+        let url = RedactedUrl::new(&url());
+        let error = StreamError::Net(Arc::new(NetError::RangeNotSatisfiable { url, total }));
+        let wishes = hand.hear(Input::Failed {
+            fetch: asked.id,
+            error,
+        });
+        let discards = wishes
+            .iter()
+            .any(|wish| matches!(wish, Wish::Discard { .. }));
+        let ends = wishes
+            .iter()
+            .any(|wish| matches!(wish, Wish::Complete { len, .. } if *len == 6 * MIB));
+        assert_eq!(
+            (discards, ends),
+            (changed, !changed),
+            "{total:?}: {wishes:?}"
+        );
+    }
+    // Not where it was asked, but somewhere behind.
+    let mut hand = Hand::opening();
+    let mut stored = standing(0..MIB, 0..0);
+    stored.coverage.insert(3 * MIB..4 * MIB);
+    let asked = fetch(&hand.stands(stored));
+    let url = RedactedUrl::new(&url());
+    let total = Some(MIB);
+    let error = StreamError::Net(Arc::new(NetError::RangeNotSatisfiable { url, total }));
+    let fetch = asked.id;
+    let wishes = hand.hear(Input::Failed { fetch, error });
+    let discards = |wish: &Wish<FileEvent>| matches!(wish, Wish::Discard { .. });
+    assert!(wishes.iter().any(discards), "{wishes:?}");
+}
+
+#[test]
+fn a_break_too_far_from_the_front_counts_once_and_not_for_ever() {
+    let mut hand = Hand::new();
+    let first = fetch(&hand.hear(Input::Tick)).id;
+    let mut head = ResponseHead::whole(&url(), 20 * MIB);
+    head.ranges = RangeSupport::No;
+    let begin = |hand: &mut Hand, fetch, head| {
+        hand.hear(Input::Head { fetch, head });
+    };
+    begin(&mut hand, first, head.clone());
+    hand.stored(first, 0..2 * MIB);
+    hand.want(2 * MIB);
+    let mut running = first;
+    for failures in 1.. {
+        hand.retrying(running, failures);
+        let url = RedactedUrl::new(&url());
+        let offset = 2 * MIB;
+        let error = NetError::RangeUnsupported { url, offset };
+        let wishes = hand.hear(Input::Failed {
+            fetch: running,
+            error: StreamError::Net(Arc::new(error)),
+        });
+        if !asks(&wishes) {
+            assert_eq!(failures, 7);
+            let told = |wish: &Wish<FileEvent>| matches!(wish, Wish::Fail(_));
+            assert!(wishes.iter().any(told), "{wishes:?}");
+            break;
+        }
+        let again = fetch(&wishes);
+        assert_eq!(again.attempts.spent, failures);
+        begin(&mut hand, again.id, head.clone());
+        running = again.id;
+    }
 }

@@ -159,6 +159,9 @@ fn a_file_on_this_machine_is_there_already() {
     let missing = FileConfig::new(FileSrc::Local(dir.path().join("b.wav")));
     let error = prefetch(missing, Amount::All).unwrap_err();
     assert!(matches!(error, StreamError::Io { .. }), "{error:?}");
+    let folder = FileConfig::new(FileSrc::Local(dir.path().to_owned()));
+    let error = prefetch(folder, Amount::All).unwrap_err();
+    assert!(matches!(error, StreamError::NotAFile { .. }), "{error:?}");
 }
 
 #[test]

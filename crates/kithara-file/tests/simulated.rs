@@ -407,6 +407,7 @@ fn an_endless_stream_is_not_started_again() {
     let mut world = World::calm(60 * MIB);
     world.origin.ranges = false;
     world.origin.announces_length = false;
+    world.origin.etag = None;
     let outcome = listen(
         &world,
         &[
@@ -479,8 +480,8 @@ fn a_server_that_is_gone_is_asked_seven_times_after_its_last_byte_whatever_happe
         }
     }
     assert!(asked.len() > 60, "most of these never lost the server");
-    // Not given up early either: a request that broke in its body is the first of the seven failures.
-    assert!(asked.iter().all(|asked| *asked >= 6), "{asked:?}");
+    // Not given up early either: requests that broke in their bodies, two at most, are the first of the seven failures.
+    assert!(asked.iter().all(|asked| *asked >= 5), "{asked:?}");
 }
 
 #[test]

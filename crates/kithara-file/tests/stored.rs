@@ -11,7 +11,7 @@ use kithara_file::{Amount, FileEvent, FilePlan, FilePolicy};
 use kithara_stream::assets::{AssetStoreBuilder, Facts, Keep, Reason, ResourceKey, StoreOptions};
 use kithara_stream::net::Url;
 use kithara_stream::sim::{Happening, Link, Move, Outcome, Shelf, World, play_stored};
-use kithara_stream::{Discard, MediaInfo, StreamError};
+use kithara_stream::{MediaInfo, StreamError};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -139,7 +139,7 @@ fn what_changed_while_nobody_looked_is_discarded_before_anybody_is_told() {
         matches!(error, StreamError::ContentChanged { .. }),
         "{error:?}"
     );
-    assert_eq!(outcome.discarded, [Discard::Now]);
+    assert_eq!(outcome.discarded, 1);
     assert_eq!(count(&outcome, is_changed), 1);
     assert_eq!(
         outcome.coverage.total(),
@@ -174,13 +174,13 @@ fn without_validators_each_join_compares_what_it_joins() {
         matches!(error, StreamError::ContentChanged { .. }),
         "{error:?}"
     );
-    assert_eq!(outcome.discarded, [Discard::Now]);
+    assert_eq!(outcome.discarded, 1);
 
     // The length tells too.
     world.origin.rewritten_at_request = None;
     world.origin.changes_at_request = Some(0);
     let outcome = listen(&world, shelf, &[ALL]);
-    assert_eq!(outcome.discarded, [Discard::Now]);
+    assert_eq!(outcome.discarded, 1);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn offline_half_a_file_plays_to_its_half_and_then_says_what_is_missing() {
         "{error:?}"
     );
     assert!(!format!("{error} {error:?}").contains("secret"));
-    assert!(outcome.discarded.is_empty());
+    assert_eq!(outcome.discarded, 0);
 }
 
 #[test]
@@ -231,16 +231,19 @@ fn a_file_that_is_due_is_asked_for_once_beside_the_playing() {
         rate: REAL_TIME,
     };
     let outcome = listen(&World::calm(len), shelf.clone(), &[slowly]);
-    assert_eq!(outcome.requests, [0..1]);
+    assert_eq!(outcome.requests, [0..64]);
     assert_eq!(outcome.published_at, Some(Duration::ZERO));
-    assert_eq!((outcome.validated, outcome.discarded.len()), (1, 0));
+    assert_eq!(
+        (outcome.validated, outcome.discarded + outcome.outdated),
+        (1, 0)
+    );
     assert_eq!(outcome.open_transfers, 0);
 
     // Another one: it is played to the end all the same.
     let mut world = World::calm(len);
     world.origin.changes_at_request = Some(0);
     let outcome = listen(&world, shelf.clone(), &[slowly, ALL]);
-    assert_eq!(outcome.discarded, [Discard::AtClose]);
+    assert_eq!((outcome.discarded, outcome.outdated), (0, 1));
     assert_eq!(count(&outcome, is_stale), 1);
     assert!(outcome.refusals.is_empty());
     assert_eq!((outcome.validated, outcome.requests.len()), (0, 1));
@@ -249,7 +252,10 @@ fn a_file_that_is_due_is_asked_for_once_beside_the_playing() {
     let outcome = listen(&dead(World::calm(len)), shelf.clone(), &[slowly, ALL]);
     assert_eq!(outcome.requests.len(), 1, "asked once, not again");
     assert!(outcome.refusals.is_empty());
-    assert_eq!((outcome.validated, outcome.discarded.len()), (0, 0));
+    assert_eq!(
+        (outcome.validated, outcome.discarded + outcome.outdated),
+        (0, 0)
+    );
     let complaint = |event: &FileEvent| {
         matches!(
             event,
@@ -270,6 +276,52 @@ fn a_file_that_is_due_is_asked_for_once_beside_the_playing() {
     world.origin.rewritten_at_request = Some(0);
     let outcome = listen(&world, shelf, &[slowly]);
     assert_eq!((outcome.validated, count(&outcome, is_stale)), (0, 1));
+}
+
+#[test]
+fn a_file_known_as_outdated_is_asked_for_before_it_is_read() {
+    let len = 2 * MIB;
+    let mut shelf = Shelf::of(len, &[0..len]);
+    shelf.outdated = true;
+    for amount in [None, Some(Amount::All)] {
+        let plan = || match amount {
+            None => plan(),
+            Some(amount) => plan().with_amount(amount),
+        };
+        let moves: &[Move] = match amount {
+            None => &[Move::Pause(Duration::from_secs(1)), ALL],
+            Some(_) => &[Move::Pause(Duration::from_secs(1))],
+        };
+        // Another one answers: nothing of the old one is heard.
+        let mut world = World::calm(len);
+        world.origin.changes_at_request = Some(0);
+        let outcome = run(plan(), &world, shelf.clone(), moves);
+        assert_eq!(outcome.requests, [0..64]);
+        assert_eq!(outcome.published_at, None);
+        assert_eq!((outcome.discarded, count(&outcome, is_changed)), (1, 1));
+        assert_eq!((outcome.outdated, outcome.validated), (0, 0));
+
+        // No answer, or the same one after all: it is there.
+        let answered = [(World::calm(len), 1), (dead(World::calm(len)), 0)];
+        for (world, validated) in answered {
+            let outcome = run(plan(), &world, shelf.clone(), moves);
+            assert_eq!(outcome.requests, [0..64]);
+            assert_eq!(outcome.published_at.is_some(), amount.is_none());
+            assert!(
+                outcome.published_at != Some(Duration::ZERO),
+                "it is asked first"
+            );
+            assert!(outcome.told_end_at.is_some());
+            assert!(outcome.refusals.is_empty());
+            assert_eq!(outcome.validated, validated);
+            assert_eq!((outcome.discarded, outcome.outdated), (0, 0));
+        }
+    }
+    // What is known to be missing anyway is asked for, and tells.
+    let mut half = Shelf::of(len, &[0..MIB]);
+    half.outdated = true;
+    let outcome = listen(&World::calm(len), half, &[ALL]);
+    assert!(outcome.completed);
 }
 
 #[test]
@@ -409,7 +461,7 @@ fn somebody_else_with_another_version_is_not_joined() {
         matches!(error, StreamError::ContentChanged { .. }),
         "{error:?}"
     );
-    assert_eq!(outcome.discarded, [Discard::Now]);
+    assert_eq!(outcome.discarded, 1);
     assert_eq!(outcome.coverage.total(), 0);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kithara_assets::AssetStore;
 use kithara_net::{Net, Redirects};
-use kithara_storage::ResourceExt;
+use kithara_storage::StorageError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +17,9 @@ use crate::demand::DemandCell;
 use crate::overlap::Overlap;
 use crate::reader::{Reader, ReaderParts};
 use crate::shelf::Shelf;
-use crate::traffic::Counted;
 use crate::transfer::{Step, Transfer, request};
 use crate::{
-    Demand, EventSink, Fetch, FetchId, Input, Interrupt, Plan, ResourceId, Run, RunFacts,
+    Demand, EventSink, Fetch, FetchId, Input, Interrupt, Plan, Priority, ResourceId, Run, RunFacts,
     SeekRoute, StreamError, Wish,
 };
 
@@ -54,12 +53,9 @@ pub(crate) struct Driver<P: Plan> {
     shelf: Shelf,
     /// Facts that came of performing wishes: heard once all wishes of the fact before are performed.
     answers: VecDeque<Input>,
-    /// What the reader said last.
-    demand: Demand,
-    /// While the reader waits for what others bring.
-    starving: Option<Counted>,
-    retries: mpsc::UnboundedReceiver<Input>,
-    retry_sender: mpsc::UnboundedSender<Input>,
+    /// What the network layer tells of transfers that are under way.
+    wire: mpsc::UnboundedReceiver<Input>,
+    wire_sender: mpsc::UnboundedSender<Input>,
     /// Counts for the whole title.
     redirects: Redirects,
     /// How many runs were handed out. From the first on, failures are told through the bytes.
@@ -71,7 +67,7 @@ enum Woken {
     Cancelled,
     Seek(SeekRequest),
     Demand(Demand),
-    Retrying(Input),
+    Wire(Input),
     Changed(ResourceId),
     Step(FetchId, Step),
     Deadline,
@@ -79,7 +75,7 @@ enum Woken {
 
 impl<P: Plan> Driver<P> {
     pub(crate) fn new(plan: P, mut tools: Tools<P::Event>) -> Self {
-        let (retry_sender, retries) = mpsc::unbounded_channel();
+        let (wire_sender, wire) = mpsc::unbounded_channel();
         Self {
             plan,
             shelf: Shelf::new(tools.store.take()),
@@ -87,10 +83,8 @@ impl<P: Plan> Driver<P> {
             began: Instant::now(),
             transfers: Vec::new(),
             answers: VecDeque::new(),
-            demand: Demand::default(),
-            starving: None,
-            retries,
-            retry_sender,
+            wire,
+            wire_sender,
             redirects: Redirects::new(),
             runs_told: 0,
         }
@@ -104,12 +98,9 @@ impl<P: Plan> Driver<P> {
             match self.wait().await {
                 Woken::Cancelled => return self.fail(&StreamError::Cancelled),
                 Woken::Seek(request) => self.seek(request),
-                Woken::Demand(demand) => {
-                    self.demand = demand.clone();
-                    self.hear(Input::Demand(demand));
-                }
+                Woken::Demand(demand) => self.hear(Input::Demand(demand)),
                 Woken::Changed(resource) => self.tell_stored(resource),
-                Woken::Retrying(input) => self.hear(input),
+                Woken::Wire(input) => self.hear(input),
                 Woken::Deadline => self.hear(Input::Tick),
                 Woken::Step(id, step) => self.advance(id, step),
             }
@@ -120,7 +111,7 @@ impl<P: Plan> Driver<P> {
         let deadline = self.plan.deadline().map(|at| self.began + at);
         let Self {
             transfers,
-            retries,
+            wire,
             tools,
             shelf,
             ..
@@ -147,7 +138,7 @@ impl<P: Plan> Driver<P> {
             Ok(()) = tools.heard.changed() => {
                 Woken::Demand(tools.heard.borrow_and_update().clone())
             }
-            Some(input) = retries.recv() => Woken::Retrying(input),
+            Some(input) = wire.recv() => Woken::Wire(input),
             resource = changed => Woken::Changed(resource),
             (id, step) = step => Woken::Step(id, step),
             () = tick => Woken::Deadline,
@@ -156,6 +147,11 @@ impl<P: Plan> Driver<P> {
 
     fn hear(&mut self, input: Input) {
         self.answers.push_back(input);
+        self.answer();
+    }
+
+    /// Lets the plan hear what there is to hear, and performs what it wishes for.
+    fn answer(&mut self) {
         while let Some(input) = self.answers.pop_front() {
             let now = self.now();
             self.plan.handle(now, input);
@@ -163,40 +159,19 @@ impl<P: Plan> Driver<P> {
                 self.perform(wish);
             }
         }
-        self.count_starving();
     }
 
     /// Tells the plan how a resource stands.
     fn tell_stored(&mut self, resource: ResourceId) {
-        match self.shelf.stored(resource) {
-            Ok(stored) => self.hear(Input::Stored { resource, stored }),
-            Err(error) => self.fail(&error),
-        }
+        self.answer_stored(resource);
+        self.answer();
     }
 
     /// The same, once the wishes at hand are performed.
     fn answer_stored(&mut self, resource: ResourceId) {
         match self.shelf.stored(resource) {
             Ok(stored) => self.answers.push_back(Input::Stored { resource, stored }),
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    /// Notes whether the reader waits for what another stream's transfer brings.
-    fn count_starving(&mut self) {
-        let entry = self.shelf.get(self.demand.resource);
-        let wanted = self.demand.wanted.as_ref().map(|wanted| wanted.start);
-        let starving = match (entry, wanted) {
-            (Some(entry), Some(at)) if self.transfers.is_empty() => {
-                let missing = entry.resource().covered_from(at) <= at;
-                missing && entry.snapshot().others.covered_from(at) > at
-            }
-            _ => false,
-        };
-        if starving {
-            self.starving.get_or_insert_with(Counted::starving);
-        } else {
-            self.starving = None;
+            Err(error) => self.break_off(&error),
         }
     }
 
@@ -231,6 +206,9 @@ impl<P: Plan> Driver<P> {
                 let transfer = &mut self.transfers[index];
                 let stored = transfer.place(&chunk);
                 let resource = transfer.resource;
+                if transfer.only_compares() {
+                    return self.compared(index);
+                }
                 match self.shelf.write(resource, stored.start, &chunk) {
                     Ok(()) => self.hear(Input::Progress { fetch: id, stored }),
                     Err(error) => self.give_up(index, error),
@@ -250,6 +228,22 @@ impl<P: Plan> Driver<P> {
                 let what = "its bytes".into();
                 self.give_up(index, StreamError::ContentChanged { name, what });
             }
+            Step::Incomparable => {
+                let coming = self.transfers[index].coming();
+                let error = StorageError::Incomplete {
+                    final_len: coming.end,
+                    gap: coming,
+                };
+                self.give_up(index, StreamError::Storage(Arc::new(error)));
+            }
+        }
+    }
+
+    /// A comparison is done when everything was compared, however much more the server would send.
+    fn compared(&mut self, index: usize) {
+        if self.transfers[index].has_compared() {
+            let fetch = self.end(index);
+            self.hear(Input::Done { fetch });
         }
     }
 
@@ -281,16 +275,18 @@ impl<P: Plan> Driver<P> {
             } => match self.shelf.identify(resource, facts, keep) {
                 Ok(true) => {}
                 Ok(false) => self.answer_stored(resource),
-                Err(error) => self.fail(&error),
+                Err(error) => self.break_off(&error),
             },
             Wish::Validated { resource } => self.shelf.validated(resource),
-            Wish::Discard { resource, when } => self.shelf.discard(resource, when),
+            Wish::Outdated { resource } => self.shelf.outdated(resource),
+            Wish::Discard { resource } => self.shelf.discard(resource),
             Wish::Fetch(fetch) => self.fetch(fetch),
             Wish::Credit { fetch, until } => {
                 let known = |transfer: &Transfer| transfer.id == fetch;
                 if let Some(index) = self.transfers.iter().position(known) {
                     self.transfers[index].grant(until);
                     self.claim(index);
+                    self.leave(index, until);
                 }
             }
             Wish::Abort(fetch) => {
@@ -302,14 +298,14 @@ impl<P: Plan> Driver<P> {
             Wish::Publish(facts) => self.publish(facts),
             Wish::Length { resource, len } => match self.shelf.entry(resource) {
                 Ok(entry) => entry.end_at(len),
-                Err(error) => self.fail(&error),
+                Err(error) => self.break_off(&error),
             },
             Wish::Complete { resource, len } => {
                 match self.shelf.complete(resource, len) {
                     Ok(true) => {}
                     // Stored bytes were lost, which the plan has not heard yet.
                     Ok(false) => self.answer_stored(resource),
-                    Err(error) => self.fail(&error),
+                    Err(error) => self.break_off(&error),
                 }
             }
             Wish::Refuse {
@@ -327,12 +323,18 @@ impl<P: Plan> Driver<P> {
     fn fetch(&mut self, mut fetch: Fetch) {
         let compared = fetch.range.start..fetch.range.start.saturating_add(fetch.overlap);
         let missing = compared.end..fetch.range.end.min(fetch.credit);
+        let id = fetch.id;
         let (claimed, resource) = match self.shelf.entry(fetch.resource) {
-            Ok(entry) => (entry.claim(missing.clone()), entry.resource()),
-            Err(error) => return self.fail(&error),
+            Ok(entry) => {
+                if fetch.priority == Priority::Background {
+                    entry.stand_back();
+                }
+                (entry.claim(missing.clone()), entry.resource())
+            }
+            Err(error) => return self.answers.push_back(Input::Failed { fetch: id, error }),
         };
         if claimed.is_empty() && !missing.is_empty() {
-            self.answers.push_back(Input::Taken { fetch: fetch.id });
+            self.answers.push_back(Input::Taken { fetch: id });
             return self.answer_stored(fetch.resource);
         }
         if claimed.end < missing.end {
@@ -343,11 +345,13 @@ impl<P: Plan> Driver<P> {
             false => Overlap::new(compared, resource),
         };
         let redirects = self.redirects.clone();
-        let request = request(&fetch, self.retry_sender.clone()).with_redirects(redirects);
+        let request = request(&fetch, self.wire_sender.clone()).with_redirects(redirects);
         let net = Arc::clone(&self.tools.net);
         let mut transfer = Transfer::start(&fetch, request, net, overlap, self.shelf.store());
         transfer.claimed = claimed;
         self.transfers.push(transfer);
+        let range = fetch.range;
+        self.answers.push_back(Input::Begun { fetch: id, range });
     }
 
     /// Claims what a transfer is going to bring after all: more than was asked for, or as far as new credit goes.
@@ -357,18 +361,27 @@ impl<P: Plan> Driver<P> {
         let from = coming.start.max(transfer.claimed.end);
         if let Some(entry) = self.shelf.get(transfer.resource)
             && from < coming.end
-            // A comparison brings nothing.
-            && !transfer.claimed.is_empty()
+            && !transfer.only_compares()
         {
             let more = entry.claim(from..coming.end);
             transfer.claimed.end = more.end.max(transfer.claimed.end);
         }
     }
 
+    /// Leaves to others what a transfer may not bring for now.
+    fn leave(&mut self, index: usize, until: u64) {
+        let transfer = &mut self.transfers[index];
+        let beyond = until.max(transfer.offset)..transfer.claimed.end;
+        if !beyond.is_empty() {
+            transfer.claimed.end = beyond.start;
+            self.shelf.release(transfer.resource, beyond);
+        }
+    }
+
     fn publish(&mut self, facts: RunFacts) {
         let resource = match self.shelf.entry(facts.resource) {
             Ok(entry) => entry.resource(),
-            Err(error) => return self.fail(&error),
+            Err(error) => return self.break_off(&error),
         };
         let reader = Reader::new(ReaderParts {
             resource,
@@ -390,6 +403,16 @@ impl<P: Plan> Driver<P> {
     fn tell(&self, message: RunMessage) {
         // Few messages pass in a title's life; the channel is closed only when nobody wants runs any more.
         let _ = self.tools.runs.send(message);
+    }
+
+    /// A wish that cannot be performed ends what was under way, and the plan hears of it.
+    fn break_off(&mut self, error: &StreamError) {
+        let ids: Vec<FetchId> = self.transfers.iter().map(|transfer| transfer.id).collect();
+        self.fail(error);
+        for fetch in ids {
+            let error = error.clone();
+            self.answers.push_back(Input::Failed { fetch, error });
+        }
     }
 
     /// What is stored stays readable; whoever waits for more is told why there is none.

@@ -97,6 +97,18 @@ pub enum StreamError {
         source: Arc<NetError>,
     },
 
+    /// What was stored of it is no longer what was written, and cannot be fetched again.
+    #[error("{name}: stored byte {offset} is damaged and cannot be fetched again")]
+    Damaged {
+        /// The redacted URL.
+        name: String,
+        /// The first byte that is damaged.
+        offset: u64,
+        /// Why it cannot be fetched.
+        #[source]
+        source: Arc<NetError>,
+    },
+
     /// It was to be fetched for later, but nothing of it would be kept.
     #[error("{name} cannot be kept")]
     NotKept {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
 
 use crate::StreamError;
 
@@ -24,6 +25,26 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(
             what: format!("the I/O thread could not be started: {why}"),
         }),
     }
+}
+
+/// Does something that may block on a thread of the library's own, whichever executor awaits it. It is done even if nobody
+/// waits for it any more.
+///
+/// # Errors
+/// [`StreamError::Worker`] if there is no such thread, or `work` panicked.
+pub async fn unblock<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StreamError> {
+    let (answer, done) = oneshot::channel();
+    spawn(async move {
+        if let Ok(result) = tokio::task::spawn_blocking(work).await {
+            // Whoever asked may have been dropped meanwhile.
+            let _ = answer.send(result);
+        }
+    })?;
+    done.await.map_err(|_| StreamError::Worker {
+        what: "a blocking thread is gone".into(),
+    })
 }
 
 fn start() -> Result<Handle, String> {

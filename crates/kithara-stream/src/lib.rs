@@ -41,14 +41,13 @@ pub use backend::{Backend, BackendConfig};
 pub use cancel::when_cancelled;
 pub use error::StreamError;
 pub use events::{EventSink, Events, RecvError, TryRecvError, events};
+pub use io_thread::unblock;
 pub use kithara_assets as assets;
 pub use kithara_net as net;
 pub use kithara_storage::{Coverage, Interrupt};
 pub use local::LocalSource;
 pub use media::{AudioCodec, ContainerFormat, MediaInfo};
-pub use plan::{
-    Demand, Discard, Fetch, FetchId, Input, Plan, Priority, ResourceId, RunFacts, Stored, Wish,
-};
+pub use plan::{Demand, Fetch, FetchId, Input, Plan, Priority, ResourceId, RunFacts, Stored, Wish};
 pub use reader::Reader;
 pub use source::{ByteSource, Run, RunCause, SeekRoute, Source};
 pub use stream::{Stream, StreamType};

@@ -46,6 +46,11 @@ impl Overlap {
         self.expected = reading.await.unwrap_or_default();
     }
 
+    /// Whether every byte is known that is to be compared.
+    pub(crate) fn is_known(&self) -> bool {
+        self.expected.len() as u64 == self.range.end - self.range.start
+    }
+
     /// Whether `bytes`, which belong at `offset`, are what is stored there, as far as that is known.
     pub(crate) fn agrees(&self, offset: u64, bytes: &[u8]) -> bool {
         let (stored, here) = (self.range.start, offset);

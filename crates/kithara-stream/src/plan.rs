@@ -72,15 +72,8 @@ pub struct Stored {
     pub not_kept: Option<Reason>,
     /// Whether it is time to ask the origin if they are still the same.
     pub due: bool,
-}
-
-/// When a [`Wish::Discard`] takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discard {
-    /// At once: whoever opens the resource from now on begins with nothing. Who reads it already keeps the old bytes.
-    Now,
-    /// When this stream is closed, so that it can read on until then.
-    AtClose,
+    /// The origin was found to have another content: it is to be asked before these bytes are read.
+    pub outdated: bool,
 }
 
 /// Who waits for the bytes of a [`Fetch`].
@@ -89,7 +82,8 @@ pub enum Priority {
     /// A listener, now or soon.
     #[default]
     Foreground,
-    /// Nobody yet: it moves only while nothing else in the process does.
+    /// Nobody yet: it moves only while nothing else in the process does, and what it would bring is left to whoever
+    /// somebody waits for.
     Background,
 }
 
@@ -112,6 +106,21 @@ pub enum Input {
         resource: ResourceId,
         /// How it stands.
         stored: Stored,
+    },
+    /// A transfer was started.
+    Begun {
+        /// The transfer.
+        fetch: FetchId,
+        /// What it asks for: what was wished for, as far as nobody else brings it.
+        range: Range<u64>,
+    },
+    /// A request of a transfer went out: its first, or another one for the rest after it broke. A redirect that is
+    /// followed is none.
+    Sent {
+        /// The transfer.
+        fetch: FetchId,
+        /// The bytes asked for; an open end means all there is.
+        range: Range<u64>,
     },
     /// A transfer was not started, because somebody else brings its first byte, or has brought it. How the resource stands
     /// is told next.
@@ -186,17 +195,23 @@ pub enum Wish<E> {
         /// The resource.
         resource: ResourceId,
     },
-    /// The origin has another content now: nobody else is to read these bytes.
+    /// The origin has another content now, but these bytes may be read on: who opens them next hears of it
+    /// ([`Stored::outdated`]).
+    Outdated {
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// The origin has another content now: whoever opens the resource from now on begins with nothing. Who reads it
+    /// already keeps the old bytes.
     Discard {
         /// The resource.
         resource: ResourceId,
-        /// From when on.
-        when: Discard,
     },
-    /// Start a transfer. If somebody else brings a part of what it would, it ends there; if that is its first byte,
-    /// [`Input::Taken`] answers.
+    /// Start a transfer; [`Input::Begun`] answers. If somebody else brings a part of what it would, it ends there; if that
+    /// is its first byte, [`Input::Taken`] answers.
     Fetch(Fetch),
-    /// A transfer may store bytes up to here (exclusive), more or fewer than before; it pauses when it gets there.
+    /// A transfer may store bytes up to here (exclusive), more or fewer than before; it pauses when it gets there. What
+    /// lies beyond is left to others.
     Credit {
         /// The transfer.
         fetch: FetchId,
@@ -253,7 +268,8 @@ pub struct Fetch {
     /// The first byte it may not read yet: the transfer pauses there until [`Wish::Credit`].
     pub credit: u64,
     /// So many bytes at the start of the range are stored, and are asked for again to be compared: a difference is
-    /// [`StreamError::ContentChanged`].
+    /// [`StreamError::ContentChanged`]. If that is all of the range, nothing of it is stored, and it is done once they
+    /// are compared.
     pub overlap: u64,
     /// The version of the resource that earlier bytes came from.
     pub if_range: Option<Validator>,

@@ -11,7 +11,10 @@ use kithara_assets::{AssetStore, Entry, Facts, Keep, ResourceKey};
 use kithara_storage::StorageError;
 use tokio::task::JoinHandle;
 
-use crate::{Discard, ResourceId, Stored, StreamError};
+use crate::{ResourceId, Stored, StreamError};
+
+/// Noted in place of when a title was last found unchanged: it was found changed since.
+const OUTDATED: u64 = 0;
 
 /// The resources of one title. Nothing here waits for the disk; opening happens on a thread of its own.
 pub(crate) struct Shelf {
@@ -24,8 +27,6 @@ struct Held {
     entry: Entry,
     /// `None` if it is nobody else's.
     key: Option<ResourceKey>,
-    /// Not to be given to whoever opens it next.
-    doomed: bool,
 }
 
 impl Shelf {
@@ -75,8 +76,7 @@ impl Shelf {
     }
 
     fn hold(&mut self, id: ResourceId, entry: Entry, key: Option<ResourceKey>) {
-        let doomed = false;
-        self.held.insert(id, Held { entry, key, doomed });
+        self.held.insert(id, Held { entry, key });
     }
 
     /// A resource; one that was not opened is a temporary one.
@@ -110,6 +110,7 @@ impl Shelf {
             memory_only: seen.memory_only,
             not_kept: seen.not_kept,
             due: revalidate.is_some_and(|rule| rule.is_due(entry.validated_at(), now)),
+            outdated: entry.validated_at() == Some(OUTDATED),
         })
     }
 
@@ -126,6 +127,12 @@ impl Shelf {
     pub(crate) fn validated(&self, id: ResourceId) {
         if let Some(held) = self.held.get(&id) {
             held.entry.validated(unix_now());
+        }
+    }
+
+    pub(crate) fn outdated(&self, id: ResourceId) {
+        if let Some(held) = self.held.get(&id) {
+            held.entry.validated(OUTDATED);
         }
     }
 
@@ -155,18 +162,14 @@ impl Shelf {
     }
 
     /// Sees to it that nobody else gets these bytes.
-    pub(crate) fn discard(&mut self, id: ResourceId, when: Discard) {
-        let Some(held) = self.held.get_mut(&id) else {
-            return;
-        };
-        match (when, &self.store, held.key) {
-            (Discard::AtClose, ..) => held.doomed = true,
-            (Discard::Now, Some(store), Some(key)) if !held.entry.snapshot().superseded => {
-                // By another hand: this one's readers are on the old bytes and stay there. It is open, so this doesn't
-                // look at the disk.
-                store.open(&key).discard();
-            }
-            (Discard::Now, ..) => {}
+    pub(crate) fn discard(&self, id: ResourceId) {
+        let held = self.held.get(&id);
+        if let Some(held) = held.filter(|held| !held.entry.snapshot().superseded)
+            && let (Some(store), Some(key)) = (&self.store, held.key)
+        {
+            // By another hand: this one's readers are on the old bytes and stay there. It is open, so this doesn't look
+            // at the disk.
+            store.open(&key).discard();
         }
     }
 
@@ -184,16 +187,6 @@ impl Shelf {
     }
 }
 
-impl Drop for Shelf {
-    fn drop(&mut self) {
-        for held in self.held.values().filter(|held| held.doomed) {
-            if !held.entry.snapshot().superseded {
-                held.entry.discard();
-            }
-        }
-    }
-}
-
 fn stored(error: StorageError) -> StreamError {
     StreamError::Storage(Arc::new(error))
 }
@@ -201,5 +194,5 @@ fn stored(error: StorageError) -> StreamError {
 fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     // A clock before 1970 is wrong either way.
-    since.map_or(0, |since| since.as_secs())
+    since.map_or(1, |since| since.as_secs().max(OUTDATED + 1))
 }

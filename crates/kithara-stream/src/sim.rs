@@ -4,6 +4,7 @@
 //! The same seed gives the same run, to the byte and to the step. What is checked in every step is what no plan may ever
 //! do: ask for a stored byte, read beyond its credit, or speak of a transfer that is over.
 
+mod carrier;
 mod outcome;
 mod store;
 mod world;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_net::{Etag, NetError, RangeSupport, RedactedUrl, ResponseHead};
+use kithara_storage::Coverage;
 use url::Url;
 
+use self::carrier::{Carrier, Fate};
 pub use self::outcome::Outcome;
 pub use self::store::{Happening, Shelf};
 pub use self::world::{Link, Move, OriginFile, World};
@@ -24,6 +27,8 @@ use crate::{Demand, Fetch, FetchId, Input, Plan, Priority, ResourceId, StreamErr
 
 /// Time moves in steps of this length.
 const STEP: Duration = Duration::from_millis(5);
+/// Without ranges the network layer resumes no further from the front.
+const RESUMED: u64 = 1024 * 1024;
 /// Nothing a listener does takes longer than this; a plan that stands still is caught by it.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
@@ -50,6 +55,8 @@ pub fn play_stored<P: Plan>(
 struct Stage<P: Plan> {
     plan: P,
     world: World,
+    /// What the plan fetches.
+    resource: ResourceId,
     shelf: Shelf,
     /// Facts that came of performing wishes.
     answers: VecDeque<Input>,
@@ -68,38 +75,13 @@ struct Stage<P: Plan> {
     out: Outcome<P::Event>,
 }
 
-/// A transfer in the simulated network.
-struct Carrier {
-    id: FetchId,
-    resource: ResourceId,
-    range: Range<u64>,
-    at: u64,
-    credit: u64,
-    /// Silent until then: latency, a stall, a back-off.
-    ready_at: Duration,
-    headed: bool,
-    request: usize,
-    /// The first byte asked for.
-    asked: u64,
-    /// Bytes before this one are compared with stored ones.
-    compared: u64,
-    attempts: u32,
-    /// The count at which the plan wants to hear of it.
-    until: u32,
-}
-
-enum Fate {
-    Carried(u64),
-    Broke,
-    Silent,
-}
-
 impl<P: Plan> Stage<P> {
     fn new(plan: P, world: World, shelf: Shelf) -> Self {
         Self {
             plan,
             dice: Dice(world.seed.max(1)),
             world,
+            resource: ResourceId(0),
             shelf,
             answers: VecDeque::new(),
             now: Duration::ZERO,
@@ -200,7 +182,7 @@ impl<P: Plan> Stage<P> {
     fn demand(&mut self, wanted: Option<Range<u64>>) {
         let position = self.position;
         self.hear(Input::Demand(Demand {
-            resource: ResourceId(0),
+            resource: self.resource,
             position,
             wanted,
         }));
@@ -267,10 +249,8 @@ impl<P: Plan> Stage<P> {
             .is_some_and(|from| request >= from);
         let len = origin.len + u64::from(changed);
         let url = some_url();
-        // What has no length, as a live stream, has no versions either.
         let tag = origin
             .etag
-            .filter(|_| origin.announces_length)
             .map(|tag| if changed { "\"changed\"" } else { tag });
         let mut head = ResponseHead::whole(&url, len);
         if origin.ranges && asked.start < len {
@@ -292,6 +272,7 @@ impl<P: Plan> Stage<P> {
         if !origin.announces_length {
             head.total = None;
             head.end = head.end.filter(|_| origin.ranges);
+            head.length_proof = origin.proves_end;
         }
         self.hear(Input::Head { fetch: id, head });
     }
@@ -327,13 +308,26 @@ impl<P: Plan> Stage<P> {
         let delay = Duration::from_millis(250 << carrier.attempts.min(5));
         carrier.ready_at = self.now + delay + self.world.link.latency;
         let (fetch, attempt) = (carrier.id, carrier.attempts);
-        self.ask();
+        let out_of_reach = !self.world.origin.ranges && carrier.headed && carrier.at > RESUMED;
         self.hear(Input::Retrying {
             fetch,
             attempt,
             delay,
             error: Arc::new(broken()),
         });
+        let known = self.carriers.iter().position(|one| one.id == fetch);
+        if let Some(index) = known.filter(|_| out_of_reach) {
+            let (url, offset) = (RedactedUrl::new(&some_url()), self.carriers[index].at);
+            self.carriers.remove(index);
+            let error = NetError::RangeUnsupported { url, offset };
+            return self.fail(fetch, StreamError::Net(Arc::new(error)));
+        }
+        // Unless the plan would rather not.
+        if let Some(carrier) = self.carriers.iter().find(|one| one.id == fetch) {
+            let range = carrier.at..carrier.range.end;
+            self.ask();
+            self.hear(Input::Sent { fetch, range });
+        }
     }
 
     /// One more request goes out.
@@ -368,6 +362,13 @@ impl<P: Plan> Stage<P> {
                 return self.fail(id, StreamError::ContentChanged { name, what });
             }
             self.out.mixed += bytes;
+        }
+        if self.carriers[index].only_compares {
+            if stored.end >= compared {
+                self.carriers.remove(index);
+                self.hear(Input::Done { fetch: id });
+            }
+            return;
         }
         if bytes > 0 {
             let write = self.writes;
@@ -418,7 +419,7 @@ impl<P: Plan> Stage<P> {
 
     fn stored(&self) -> Input {
         Input::Stored {
-            resource: ResourceId(0),
+            resource: self.resource,
             stored: self.shelf.stored(&self.out.coverage),
         }
     }
@@ -437,7 +438,8 @@ impl<P: Plan> Stage<P> {
                 }
             }
             Wish::Validated { .. } => self.out.validated += 1,
-            Wish::Discard { when, .. } => self.out.discarded.push(when),
+            Wish::Outdated { .. } => self.out.outdated += 1,
+            Wish::Discard { .. } => self.out.discarded += 1,
             Wish::Fetch(fetch) => self.open(fetch),
             Wish::Credit { fetch, until } => {
                 let known = self.carriers.iter_mut().find(|one| one.id == fetch);
@@ -474,6 +476,12 @@ impl<P: Plan> Stage<P> {
     }
 
     fn open(&mut self, mut fetch: Fetch) {
+        if fetch.resource != self.resource {
+            assert!(self.carriers.is_empty(), "it fetches one thing at a time");
+            self.resource = fetch.resource;
+            self.shelf = Shelf::default();
+            self.out.coverage = Coverage::default();
+        }
         assert!(
             fetch.range.start < fetch.range.end,
             "nothing is asked for: {fetch:?}"
@@ -504,7 +512,6 @@ impl<P: Plan> Stage<P> {
         }
         self.carriers.push(Carrier {
             id: fetch.id,
-            resource: fetch.resource,
             range: fetch.range.clone(),
             at: fetch.range.start,
             credit: fetch.credit,
@@ -513,9 +520,16 @@ impl<P: Plan> Stage<P> {
             request: self.out.requests.len(),
             asked: fetch.range.start,
             compared,
+            only_compares: compared >= fetch.range.end,
             attempts: fetch.attempts.spent,
             until: fetch.attempts.until,
         });
+        let (id, range) = (fetch.id, fetch.range.clone());
+        self.answers.push_back(Input::Begun {
+            fetch: id,
+            range: range.clone(),
+        });
+        self.answers.push_back(Input::Sent { fetch: id, range });
         self.ask();
         self.out.requests.push(fetch.range);
         self.out.most_transfers = self.out.most_transfers.max(self.carriers.len());
@@ -537,13 +551,6 @@ impl<P: Plan> Stage<P> {
             return false;
         }
         true
-    }
-}
-
-impl Carrier {
-    fn moves(&self, now: Duration) -> bool {
-        debug_assert_eq!(self.resource, ResourceId(0));
-        self.headed && now >= self.ready_at && self.at < self.credit.min(self.range.end)
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use kithara_net::{Body, Net, NetError, NetEvent, Observer, RangeSpec, Request, R
 use tokio::sync::{mpsc, watch};
 
 use crate::overlap::Overlap;
-use crate::traffic::{Counted, busy, quiet};
+use crate::traffic::{Moving, busy, quiet};
 use crate::{Fetch, FetchId, Input, Priority, ResourceId};
 
 /// What a transfer came back with.
@@ -23,6 +24,8 @@ pub(crate) enum Step {
     Failed(NetError),
     /// The origin has other bytes than those that are stored.
     Differs,
+    /// What was to be compared is no longer stored.
+    Incomparable,
 }
 
 type Pending = Pin<Box<dyn Future<Output = (Progress, Step)> + Send>>;
@@ -39,11 +42,12 @@ struct Progress {
     /// What came with a chunk but goes beyond the credit.
     beyond: Bytes,
     overlap: Overlap,
+    only_compares: bool,
     priority: Priority,
     /// To be asked first whether it has everything on disk: what nobody waits for is not to fill the memory.
     settling: Option<AssetStore>,
     /// While it moves in the foreground.
-    moving: Option<Counted>,
+    moving: Option<Moving>,
 }
 
 enum Stage {
@@ -63,6 +67,8 @@ pub(crate) struct Transfer {
     end: u64,
     /// What others leave to it.
     pub(crate) claimed: Range<u64>,
+    /// Where it has compared what it is to compare, if it brings nothing.
+    compares_until: Option<u64>,
     credit: watch::Sender<u64>,
     pending: Option<Pending>,
 }
@@ -77,6 +83,8 @@ impl Transfer {
     ) -> Self {
         let (credit, granted) = watch::channel(fetch.credit);
         let name = kithara_net::RedactedUrl::new(&fetch.url).to_string();
+        let compared = fetch.range.start.saturating_add(fetch.overlap);
+        let compares_until = (compared >= fetch.range.end).then_some(compared);
         let progress = Progress {
             net,
             stage: Stage::Asking(Some(Box::new(request))),
@@ -85,6 +93,7 @@ impl Transfer {
             end: fetch.range.end,
             beyond: Bytes::new(),
             overlap,
+            only_compares: compares_until.is_some(),
             priority: fetch.priority,
             settling: store
                 .filter(|_| fetch.priority == Priority::Background)
@@ -98,6 +107,7 @@ impl Transfer {
             offset: fetch.range.start,
             end: fetch.range.end,
             claimed: fetch.range.start..fetch.range.start,
+            compares_until,
             credit,
             pending: Some(Box::pin(progress.step())),
         }
@@ -113,6 +123,18 @@ impl Transfer {
         self.credit.send_replace(until);
     }
 
+    /// Whether it brings nothing, but compares what is stored.
+    pub(crate) fn only_compares(&self) -> bool {
+        self.compares_until.is_some()
+    }
+
+    /// Whether all that it is to compare was compared, and more would follow.
+    pub(crate) fn has_compared(&self) -> bool {
+        self.compares_until
+            .is_some_and(|until| self.offset >= until)
+            && self.offset < self.end
+    }
+
     /// Takes the next step; after `End` or `Failed` it must be dropped.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let Some(pending) = &mut self.pending else {
@@ -125,12 +147,8 @@ impl Transfer {
                 self.offset = head.start;
                 self.end = progress.end;
             }
-            let over = matches!(step, Step::End | Step::Failed(_) | Step::Differs);
-            self.pending = if over {
-                None
-            } else {
-                Some(Box::pin(progress.step()))
-            };
+            let goes_on = matches!(step, Step::Head(_) | Step::Chunk(_));
+            self.pending = goes_on.then(|| Box::pin(progress.step()) as Pending);
             step
         })
     }
@@ -154,6 +172,9 @@ impl Progress {
 
     async fn ask(&mut self) -> Step {
         self.overlap.look().await;
+        if self.only_compares && !self.overlap.is_known() {
+            return Step::Incomparable;
+        }
         if let Some(store) = self.settling.take() {
             // A runtime that is shutting down asks nothing any more.
             let _ = tokio::task::spawn_blocking(move || store.settle()).await;
@@ -205,7 +226,7 @@ impl Progress {
     async fn go(&mut self) {
         match self.priority {
             Priority::Foreground => {
-                self.moving.get_or_insert_with(Counted::moving);
+                self.moving.get_or_insert_with(Moving::new);
             }
             Priority::Background => quiet().await,
         }
@@ -229,10 +250,11 @@ impl Progress {
     }
 }
 
-/// The request of a transfer, which tells `retries` of the retries below it.
-pub(crate) fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> Request {
+/// The request of a transfer, which tells `wire` of what goes on below it.
+pub(crate) fn request(fetch: &Fetch, wire: mpsc::UnboundedSender<Input>) -> Request {
     let end = (fetch.range.end != u64::MAX).then_some(fetch.range.end);
     let id = fetch.id;
+    let redirected = AtomicBool::new(false);
     Request::get(fetch.url.clone())
         .with_range(RangeSpec {
             start: fetch.range.start,
@@ -241,21 +263,31 @@ pub(crate) fn request(fetch: &Fetch, retries: mpsc::UnboundedSender<Input>) -> R
         .with_if_range(fetch.if_range.clone())
         .with_attempts(fetch.attempts)
         .with_observer(Observer::new(move |event| {
-            if let NetEvent::Retrying {
-                attempt,
-                delay,
-                error,
-                ..
-            } = event
-            {
-                // The driver is gone only when nobody wants to know any more.
-                let _ = retries.send(Input::Retrying {
+            let input = match event {
+                NetEvent::Retrying {
+                    attempt,
+                    delay,
+                    error,
+                } => Input::Retrying {
                     fetch: id,
                     attempt: *attempt,
                     delay: *delay,
                     error: Arc::clone(error),
-                });
-            }
+                },
+                NetEvent::RequestSent { range, .. }
+                    if !redirected.swap(false, Ordering::Relaxed) =>
+                {
+                    let (start, end) = range.map_or((0, None), |range| (range.start, range.end));
+                    Input::Sent {
+                        fetch: id,
+                        range: start..end.unwrap_or(u64::MAX),
+                    }
+                }
+                NetEvent::Redirected { .. } => return redirected.store(true, Ordering::Relaxed),
+                _ => return,
+            };
+            // The driver is gone only when nobody wants to know any more.
+            let _ = wire.send(input);
         }))
 }
 
@@ -313,7 +345,9 @@ mod tests {
                 Poll::Ready(Step::Chunk(chunk)) => chunks.push(chunk),
                 Poll::Ready(Step::End) => return (chunks, true),
                 Poll::Ready(Step::Failed(error)) => panic!("{error}"),
-                Poll::Ready(Step::Differs) => panic!("there is nothing to differ from"),
+                Poll::Ready(Step::Differs | Step::Incomparable) => {
+                    panic!("there is nothing to differ from")
+                }
                 Poll::Pending => return (chunks, false),
             }
         }

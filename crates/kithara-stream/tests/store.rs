@@ -3,6 +3,9 @@
 // What was asked for is a list of ranges, also of one.
 #![allow(clippy::single_range_in_vec_init)]
 
+#[path = "support/origin.rs"]
+mod origin;
+
 use std::collections::VecDeque;
 use std::io::Read;
 use std::ops::Range;
@@ -11,83 +14,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use kithara_net::{
-    Attempts, Body, Bytes, Etag, Net, NetError, RedactedUrl, Request, Response, ResponseHead, Url,
-};
+use kithara_net::{Attempts, Net};
 use kithara_stream::assets::{
     AssetStore, AssetStoreBuilder, Facts, Keep, ResourceKey, StoreOptions,
 };
 use kithara_stream::{
-    Backend, BackendConfig, Discard, Fetch, FetchId, Input, MediaInfo, Plan, Priority, ResourceId,
-    Run, RunCause, RunFacts, Source, Stored, StreamError, Wish,
+    Backend, BackendConfig, Fetch, FetchId, Input, MediaInfo, Plan, Priority, Run, RunCause,
+    RunFacts, Source, Stored, StreamError, Wish,
 };
-use parking_lot::Mutex;
-use tokio::sync::watch;
 
-const LEN: u64 = 300_000;
-const RESOURCE: ResourceId = ResourceId(0);
-
-fn url() -> Url {
-    Url::parse("http://fake.test/a?token=secret").expect("a URL")
-}
-
-fn byte_at(content: u8, offset: u64) -> u8 {
-    content.wrapping_add((offset % 251) as u8)
-}
-
-/// Serves one content; counts what it is asked for, and can hold its bodies back.
-struct FakeNet {
-    content: u8,
-    asked: Mutex<Vec<Range<u64>>>,
-    open: watch::Sender<bool>,
-    gone: AtomicBool,
-}
-
-impl FakeNet {
-    fn new(content: u8) -> Arc<Self> {
-        Arc::new(Self {
-            content,
-            asked: Mutex::default(),
-            open: watch::Sender::new(true),
-            gone: AtomicBool::new(false),
-        })
-    }
-
-    fn asked(&self) -> Vec<Range<u64>> {
-        self.asked.lock().clone()
-    }
-}
-
-#[async_trait]
-impl Net for FakeNet {
-    async fn fetch(&self, request: Request) -> Result<Response, NetError> {
-        let range = request.range.expect("the plan asks for ranges");
-        let (start, end) = (range.start, range.end.unwrap_or(LEN).min(LEN));
-        self.asked.lock().push(start..end);
-        if self.gone.load(Ordering::SeqCst) {
-            return Err(NetError::Broken {
-                url: RedactedUrl::new(&request.url),
-                source: "the fake link is down".into(),
-            });
-        }
-        let mut head = ResponseHead::partial(&request.url, start, end, Some(LEN));
-        head.validators.etag = Etag::parse(&format!("\"{}\"", self.content));
-        let bytes: Vec<u8> = (start..end).map(|at| byte_at(self.content, at)).collect();
-        let mut open = self.open.subscribe();
-        let body = Body::from_stream(futures_util::stream::once(async move {
-            let _ = open.wait_for(|open| *open).await;
-            Ok(Bytes::from(bytes))
-        }));
-        Ok(Response { head, body })
-    }
-}
+use origin::*;
 
 /// Opens, publishes, and fetches in one go whatever is missing and nobody else brings.
 struct Greedy {
     key: ResourceKey,
     overlap: u64,
-    discard: Option<Discard>,
+    discard: bool,
+    outdated: bool,
+    /// Once the server has answered, no more than this is wanted.
+    lowered: Option<u64>,
     priority: Priority,
     wishes: VecDeque<Wish<Stored>>,
     busy: bool,
@@ -103,7 +48,9 @@ impl Greedy {
         Self {
             key: store.key(&url(), &url()),
             overlap: 0,
-            discard: None,
+            discard: false,
+            outdated: false,
+            lowered: None,
             priority: Priority::Foreground,
             wishes: VecDeque::new(),
             busy: false,
@@ -119,7 +66,13 @@ impl Greedy {
         if !std::mem::replace(&mut self.published, true) {
             self.publish();
         }
-        let Some(gap) = stored.coverage.next_gap(0, LEN).filter(|_| !self.busy) else {
+        let gap = stored.coverage.next_gap(0, LEN);
+        let taken = |gap: &Range<u64>| stored.others.covered_from(gap.start) > gap.start;
+        if self.busy && self.priority == Priority::Background && gap.as_ref().is_some_and(taken) {
+            self.busy = false;
+            self.wishes.push_back(Wish::Abort(FetchId(self.next)));
+        }
+        let Some(gap) = gap.filter(|_| !self.busy) else {
             return;
         };
         let free = stored.others.next_gap(gap.start, gap.end);
@@ -184,12 +137,19 @@ impl Plan for Greedy {
                 });
                 self.wishes.push_back(Wish::Length { resource, len: LEN });
                 self.wishes.push_back(Wish::Validated { resource });
+                if let Some(until) = self.lowered {
+                    let fetch = FetchId(self.next);
+                    self.wishes.push_back(Wish::Credit { fetch, until });
+                }
             }
             Input::Done { .. } => {
                 self.busy = false;
                 self.wishes.push_back(Wish::Complete { resource, len: LEN });
-                if let Some(when) = self.discard {
-                    self.wishes.push_back(Wish::Discard { resource, when });
+                if self.discard {
+                    self.wishes.push_back(Wish::Discard { resource });
+                }
+                if self.outdated {
+                    self.wishes.push_back(Wish::Outdated { resource });
                 }
                 self.done.store(true, Ordering::SeqCst);
             }
@@ -208,13 +168,6 @@ impl Plan for Greedy {
     fn deadline(&self) -> Option<Duration> {
         None
     }
-}
-
-fn store(dir: &Path) -> AssetStore {
-    let mut options = StoreOptions::at(dir);
-    options.min_free = 0;
-    let store = AssetStoreBuilder::new(options).require_disk(true).build();
-    store.expect("the folder can be used")
 }
 
 fn start(plan: Greedy, store: &AssetStore, net: &Arc<FakeNet>) -> Backend {
@@ -244,10 +197,6 @@ fn read_all(run: &mut Run) -> Result<Vec<u8>, StreamError> {
     }
 }
 
-fn content(content: u8) -> Vec<u8> {
-    (0..LEN).map(|at| byte_at(content, at)).collect()
-}
-
 /// Which content these bytes are; nothing is printed at such length.
 fn content_of(read: Result<Vec<u8>, StreamError>) -> Result<u8, String> {
     let read = read.map_err(|error| format!("{error:?}"))?;
@@ -255,21 +204,6 @@ fn content_of(read: Result<Vec<u8>, StreamError>) -> Result<u8, String> {
         Some(number) => Ok(number),
         None => Err(format!("{} bytes of something else", read.len())),
     }
-}
-
-/// Leaves `stored` of a content in the store.
-fn leave(store: &AssetStore, number: u8, stored: Range<u64>) {
-    let entry = store.open(&store.key(&url(), &url()));
-    let facts = Facts {
-        total: Some(LEN),
-        etag: Some(format!("\"{number}\"")),
-        ..Facts::default()
-    };
-    entry.identify(facts, Keep::Yes).expect("nothing is known");
-    let bytes = &content(number)[stored.start as usize..stored.end as usize];
-    entry.write(stored.start, bytes).expect("there is room");
-    drop(entry);
-    store.settle();
 }
 
 #[test]
@@ -355,27 +289,6 @@ fn a_flipped_byte_is_noticed_and_fetched_again_under_the_reader() {
     assert_eq!(asked[1..], [65_536..131_072], "the block that was damaged");
 }
 
-/// Changes one byte of the file under `dir` in which these bytes lie.
-fn flip(dir: &Path, bytes: &[u8]) {
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for found in std::fs::read_dir(folder).expect("a folder") {
-            let path = found.expect("a name").path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let mut all = std::fs::read(&path).expect("a file");
-            let place = all.get(70_000..70_000 + bytes.len());
-            if place == Some(bytes) {
-                all[70_000] ^= 1;
-                return std::fs::write(path, all).expect("it is ours");
-            }
-        }
-    }
-    panic!("the bytes are not on the disk");
-}
-
 #[test]
 fn bytes_that_differ_from_the_stored_ones_are_told_and_not_stored() {
     let dir = tempfile::tempdir().unwrap();
@@ -404,41 +317,31 @@ fn bytes_that_differ_from_the_stored_ones_are_told_and_not_stored() {
 
 #[test]
 fn what_was_discarded_is_not_given_to_the_next_and_stays_with_its_reader() {
-    for when in [Discard::Now, Discard::AtClose] {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, old, new) = (store(dir.path()), FakeNet::new(7), FakeNet::new(8));
-        let plan = Greedy {
-            discard: Some(when),
-            ..Greedy::new(&store)
-        };
-        let done = plan.done.clone();
-        let mut backend = start(plan, &store, &old);
-        let mut first = run(&mut backend);
-        assert_eq!(content_of(read_all(&mut first)), Ok(7));
-        until_done(&mut backend, &done);
-        store.settle();
-        if when == Discard::AtClose {
-            let mut joined = start(Greedy::new(&store), &store, &new);
-            assert_eq!(content_of(read_all(&mut run(&mut joined))), Ok(7));
-            assert!(new.asked().is_empty());
-            drop(joined);
-            drop(backend);
-        } else {
-            let mut again = start(Greedy::new(&store), &store, &new);
-            assert_eq!(content_of(read_all(&mut run(&mut again))), Ok(8));
-            first.bytes.seek(std::io::SeekFrom::Start(0)).unwrap();
-            assert_eq!(
-                content_of(read_all(&mut first)),
-                Ok(7),
-                "it is still the old one"
-            );
-            drop(backend);
-        }
-        drop(first);
-        // Closing happens on the I/O thread: another stream's answer comes after it.
-        let mut last = start(Greedy::new(&store), &store, &new);
-        assert_eq!(content_of(read_all(&mut run(&mut last))), Ok(8));
-    }
+    let dir = tempfile::tempdir().unwrap();
+    let (store, old, new) = (store(dir.path()), FakeNet::new(7), FakeNet::new(8));
+    let plan = Greedy {
+        discard: true,
+        ..Greedy::new(&store)
+    };
+    let done = plan.done.clone();
+    let mut backend = start(plan, &store, &old);
+    let mut first = run(&mut backend);
+    assert_eq!(content_of(read_all(&mut first)), Ok(7));
+    until_done(&mut backend, &done);
+    store.settle();
+    let mut again = start(Greedy::new(&store), &store, &new);
+    assert_eq!(content_of(read_all(&mut run(&mut again))), Ok(8));
+    first.bytes.seek(std::io::SeekFrom::Start(0)).unwrap();
+    assert_eq!(
+        content_of(read_all(&mut first)),
+        Ok(7),
+        "it is still the old one"
+    );
+    drop(backend);
+    drop(first);
+    // Closing happens on the I/O thread: another stream's answer comes after it.
+    let mut last = start(Greedy::new(&store), &store, &new);
+    assert_eq!(content_of(read_all(&mut run(&mut last))), Ok(8));
 }
 
 #[test]
@@ -474,4 +377,65 @@ fn a_background_transfer_stands_aside_while_another_moves_and_helps_who_needs_it
     assert_eq!(content_of(read_all(&mut run(&mut listener))), Ok(0));
     assert_eq!(idle.asked(), [0..LEN]);
     drop(foreground);
+}
+
+#[test]
+fn what_a_transfer_may_not_bring_for_now_is_left_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, net) = (store(dir.path()), FakeNet::new(3));
+    let lowered = Some(100_000);
+    let plan = Greedy {
+        lowered,
+        ..Greedy::new(&store)
+    };
+    let mut first = start(plan, &store, &net);
+    let mut front = run(&mut first);
+    front
+        .bytes
+        .read_exact(&mut vec![0; 100_000])
+        .expect("it may bring these");
+    let mut second = start(Greedy::new(&store), &store, &net);
+    assert_eq!(content_of(read_all(&mut run(&mut second))), Ok(3));
+    assert_eq!(net.asked(), [0..LEN, 100_000..LEN]);
+}
+
+/// What an entry of the title knows of being outdated.
+fn known_as_outdated(dir: &Path) -> bool {
+    let store = store(dir);
+    let (events, mut told) = kithara_stream::events(8);
+    let net: Arc<dyn Net> = FakeNet::new(0);
+    let config = BackendConfig::new(net)
+        .with_store(Some(store.clone()))
+        .with_events(events);
+    let backend = Backend::start(Greedy::new(&store), config).expect("the I/O thread runs");
+    let stored: Stored = told.recv_blocking().expect("it lives");
+    drop(backend);
+    stored.outdated
+}
+
+#[test]
+fn what_is_outdated_is_known_after_a_restart_until_its_origin_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, entry) = (FakeNet::new(3), |store: &AssetStore| {
+        store.open(&store.key(&url(), &url()))
+    });
+    {
+        let store = store(dir.path());
+        let plan = Greedy {
+            outdated: true,
+            ..Greedy::new(&store)
+        };
+        let done = plan.done.clone();
+        let mut backend = start(plan, &store, &net);
+        assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(3));
+        until_done(&mut backend, &done);
+        store.settle();
+    }
+    assert!(known_as_outdated(dir.path()));
+    {
+        let store = store(dir.path());
+        entry(&store).validated(1_700_000_000);
+        store.settle();
+    }
+    assert!(!known_as_outdated(dir.path()));
 }

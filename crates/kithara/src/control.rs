@@ -50,7 +50,7 @@ impl Traffic {
         if let ResourceEvent::File(event) = event {
             use kithara_file::FileEvent;
             match event {
-                FileEvent::Requested { .. } | FileEvent::Retrying { .. } => {
+                FileEvent::Requested { .. } => {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                 }
                 FileEvent::Found { stored, .. } => self.found.store(*stored, Ordering::Relaxed),

@@ -200,6 +200,7 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         StreamError::Truncated { .. } => ErrorKind::Truncated,
         StreamError::WrongContent { .. } => ErrorKind::WrongContent,
         StreamError::Missing { source, .. } => of_net(source),
+        StreamError::Damaged { .. } => ErrorKind::Corrupt,
         StreamError::NotKept { reason, .. } => match reason {
             Some(Reason::SharedByProcess) => ErrorKind::CacheBusy,
             Some(Reason::Full) => ErrorKind::StorageFull,

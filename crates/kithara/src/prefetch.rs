@@ -2,7 +2,7 @@
 
 use kithara_file::{Amount, Prefetched};
 
-use crate::resource::start;
+use crate::resource::{begins_anew, start};
 use crate::{Error, Resource, ResourceConfig};
 
 impl Resource {
@@ -11,7 +11,8 @@ impl Resource {
     ///
     /// Works on any executor; dropping the future ends it, and what has come is kept. Progress is told to
     /// [`ResourceConfig::events`]. What came last may still be on its way to the disk when it is done;
-    /// [`AssetStore::settle`](kithara_assets::AssetStore::settle) waits for that. A file on this machine is there already.
+    /// [`AssetStore::settle`](kithara_assets::AssetStore::settle) waits for that. A file on this machine is there already. If
+    /// the title changes at its origin meanwhile, it begins anew.
     ///
     /// ```no_run
     /// # async fn fetch() -> Result<(), kithara::Error> {
@@ -29,8 +30,14 @@ impl Resource {
     /// would be kept.
     pub async fn prefetch(config: ResourceConfig, amount: Amount) -> Result<Prefetched, Error> {
         let (title, _start) = start(config)?;
-        let prefetch = title.prefetch(amount)?;
-        prefetch.done().await.map_err(Error::from)
+        let mut restarts = 0;
+        loop {
+            let prefetch = title.prefetch(amount).await?;
+            match prefetch.done().await.map_err(Error::from) {
+                Err(error) if begins_anew(&error, &mut restarts) => {}
+                done => return done,
+            }
+        }
     }
 
     /// [`prefetch`](Self::prefetch) for callers without an async runtime: blocks the calling thread.

@@ -82,10 +82,7 @@ impl Resource {
                 Either::Right(_) => Err(Error::cancelled()),
             };
             match opened {
-                // Nothing has been heard yet, and what was stored of the old content is gone: begin with the new one.
-                Err(error) if error.kind() == ErrorKind::ContentChanged && restarts < RESTARTS => {
-                    restarts += 1;
-                }
+                Err(error) if begins_anew(&error, &mut restarts) => {}
                 opened => break opened,
             }
         };
@@ -281,6 +278,13 @@ pub(crate) fn start(config: ResourceConfig) -> Result<(Title, Start), Error> {
         span,
     };
     Ok((title, start))
+}
+
+/// Whether a title that nobody has heard anything of yet begins with the new content: what was stored of the old one is
+/// gone.
+pub(crate) fn begins_anew(error: &Error, restarts: &mut u32) -> bool {
+    *restarts += 1;
+    error.kind() == ErrorKind::ContentChanged && *restarts <= RESTARTS
 }
 
 /// A close that the caller's token caused is a cancellation.

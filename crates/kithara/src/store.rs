@@ -1,8 +1,8 @@
 //! Which cache keeps what a title fetches.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
-use kithara_assets::{AssetStore, AssetStoreBuilder, StoreOptions};
+use kithara_assets::{AssetError, AssetStore, AssetStoreBuilder, StoreOptions};
 
 /// Which cache keeps what a title fetches.
 #[derive(Clone, Debug)]
@@ -16,25 +16,26 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// May block on the disk the first time.
-    pub(crate) fn open(self) -> Option<AssetStore> {
+    /// May block on the disk the first time. Fails where the caller has a store of his own in the shared folder, with other
+    /// options: that one he passes on, or does without.
+    pub(crate) fn open(self) -> Result<Option<AssetStore>, AssetError> {
         match self {
-            Self::Shared => shared_store(),
-            Self::Given(store) => Some(store),
-            Self::None => None,
+            Self::Shared => shared_store().map(Some),
+            Self::Given(store) => Ok(Some(store)),
+            Self::None => Ok(None),
         }
     }
 }
 
-/// Made by the first remote resource and kept, because a second store in the same folder would be in its way.
-fn shared_store() -> Option<AssetStore> {
-    static SHARED: OnceLock<Option<AssetStore>> = OnceLock::new();
-    let build = || {
-        let built = AssetStoreBuilder::new(StoreOptions::default()).build();
-        // The caller has a store of his own there, with other options: that one he passes on, or does without.
-        built
-            .inspect_err(|error| tracing::warn!(target: "kithara", %error, "nothing is cached"))
-            .ok()
+/// Made by the first remote resource and kept, because a second store in the same folder would be in its way. Where that
+/// fails, the next one tries again.
+fn shared_store() -> Result<AssetStore, AssetError> {
+    // Held while the store is made: who comes meanwhile waits for that anyway.
+    static SHARED: Mutex<Option<AssetStore>> = Mutex::new(None);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let store = match shared.take() {
+        Some(store) => store,
+        None => AssetStoreBuilder::new(StoreOptions::default()).build()?,
     };
-    SHARED.get_or_init(build).clone()
+    Ok(shared.insert(store).clone())
 }

@@ -79,9 +79,10 @@ impl Title {
         use kithara_stream::StreamType;
 
         let (config, store) = self.file();
+        let sink = self.sink.clone();
         // The store may have to look at the disk: that is for the decode thread, not for the caller.
         let source = move || {
-            let config = config.with_store(store.open());
+            let config = config.with_store(opened(store, &sink));
             Ok(Box::new(File::open(config)?) as _)
         };
         Audio::open(source, self.audio.clone())
@@ -94,15 +95,17 @@ impl Title {
         Audio::open(refuse, self.audio.clone())
     }
 
-    /// Begins to fetch it for later. May block on the disk to open the store.
+    /// Begins to fetch it for later.
     #[cfg(feature = "file")]
-    pub(crate) fn prefetch(
+    pub(crate) async fn prefetch(
         &self,
         amount: kithara_file::Amount,
     ) -> Result<kithara_file::Prefetch, Error> {
         let (config, store) = self.file();
-        let prefetch = kithara_file::prefetch(config.with_store(store.open()), amount);
-        prefetch.map_err(Error::from)
+        let sink = self.sink.clone();
+        // The store, or the file, may have to be looked for on the disk: that is not for the caller's executor.
+        let begin = move || kithara_file::prefetch(config.with_store(opened(store, &sink)), amount);
+        Ok(kithara_stream::unblock(begin).await??)
     }
 
     #[cfg(feature = "file")]
@@ -131,4 +134,18 @@ impl Title {
         }
         (config, store)
     }
+}
+
+/// The store, if there is one. Where there should be, but is not, the listener hears that nothing is kept.
+#[cfg(feature = "file")]
+fn opened(store: Store, sink: &EventSink<ResourceEvent>) -> Option<kithara_assets::AssetStore> {
+    use kithara_assets::Reason;
+    use kithara_file::FileEvent;
+
+    store.open().unwrap_or_else(|error| {
+        tracing::warn!(target: "kithara", %error, "nothing is cached");
+        let reason = Reason::Unusable;
+        sink.send(FileEvent::NotKept { reason }.into());
+        None
+    })
 }

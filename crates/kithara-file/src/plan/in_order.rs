@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kithara_stream::{StreamError, Wish};
 
-use super::{FilePlan, RESOURCE};
+use super::FilePlan;
+use crate::origin::Origin;
 
 /// A byte this near is worth waiting for; a nearer one than the look-ahead always is.
 const WAIT_THROUGH: u64 = 1024 * 1024;
@@ -40,7 +41,9 @@ impl FilePlan {
         let Some(transfer) = self.transfers.first_mut() else {
             return;
         };
-        self.paused = transfer.head_at.is_some() && transfer.coming.start >= credit;
+        let held = transfer.head_at.is_some() && transfer.coming.start >= credit;
+        // Where nobody listens it is the disk that holds it.
+        self.paused = held && self.amount.is_none();
         if transfer.credit != credit {
             transfer.credit = credit;
             let fetch = transfer.id;
@@ -52,14 +55,13 @@ impl FilePlan {
     }
 
     /// Whether the front of the file, asked for again, is the same front: an endless stream goes on elsewhere.
-    fn starts_over(&self) -> bool {
-        let known = |origin: &crate::origin::Origin| origin.total.is_some() || origin.has_version();
-        self.origin.as_ref().is_some_and(known)
+    pub(super) fn starts_over(&self) -> bool {
+        self.origin.as_ref().is_some_and(Origin::can_be_told)
     }
 
     fn refuse(&mut self, offset: u64) {
         self.wishes.push_back(Wish::Refuse {
-            resource: RESOURCE,
+            resource: self.resource,
             offset,
             error: StreamError::RangeUnsupported {
                 name: self.info.name.clone(),

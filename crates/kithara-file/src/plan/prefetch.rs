@@ -2,15 +2,18 @@
 
 use kithara_stream::Wish;
 
-use super::{FilePlan, State};
+use super::{FilePlan, LEAST_LOOK_AHEAD, State};
 use crate::FileEvent;
 
 impl FilePlan {
     /// Ends a prefetch that has as much as was asked for.
     pub(super) fn finish_if_prefetched(&mut self) {
+        let Some(amount) = self.amount.filter(|_| self.origin.is_some()) else {
+            return;
+        };
         let under_way = matches!(self.state, State::Fetching | State::Complete);
-        let enough = self.origin.is_some() && self.next_missing().is_none();
-        if self.amount.is_none() || !under_way || !enough {
+        let enough = amount.bytes().max(LEAST_LOOK_AHEAD).min(self.end());
+        if !under_way || self.coverage.next_gap(0, enough).is_some() {
             return;
         }
         self.abort(|_| true);
@@ -18,7 +21,7 @@ impl FilePlan {
         self.report_progress(0);
         self.event(FileEvent::PrefetchDone {
             stored: self.coverage.total(),
-            len: self.origin.as_ref().and_then(|origin| origin.total),
+            len: self.told_len(),
         });
         self.wishes.push_back(Wish::End);
     }

@@ -7,14 +7,22 @@ use std::time::Duration;
 use kithara_stream::net::{NetError, RangeSupport, ResponseHead};
 use kithara_stream::{FetchId, RunCause, RunFacts, StreamError, Wish};
 
-use super::{FilePlan, PROGRESS_STEP, Postponed, RESOURCE, Transfer};
+use super::{FilePlan, PROGRESS_STEP, Postponed, Transfer};
 use crate::FileEvent;
 use crate::origin::Origin;
 
 impl FilePlan {
+    /// Others may bring a part of what was wished for.
+    pub(super) fn heard_begun(&mut self, fetch: FetchId, range: Range<u64>) {
+        if let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) {
+            transfer.coming = range.clone();
+            transfer.asked = range;
+        }
+    }
+
     pub(super) fn heard_head(&mut self, now: Duration, fetch: FetchId, head: &ResponseHead) {
         if self.probe == Some(fetch) {
-            return self.heard_probe(head);
+            return self.heard_probe(now, head);
         }
         let Some(transfer) = self.transfers.iter_mut().find(|known| known.id == fetch) else {
             return;
@@ -72,7 +80,7 @@ impl FilePlan {
         };
         self.info.media_type.clone_from(&origin.media_type);
         let facts = RunFacts {
-            resource: RESOURCE,
+            resource: self.resource,
             start: Duration::ZERO,
             info: self.info.clone(),
             cause: RunCause::Start,
@@ -88,7 +96,7 @@ impl FilePlan {
     fn announce_length(&mut self) {
         if let Some(len) = self.origin.as_ref().and_then(|origin| origin.total) {
             self.wishes.push_back(Wish::Length {
-                resource: RESOURCE,
+                resource: self.resource,
                 len,
             });
         }
@@ -114,27 +122,48 @@ impl FilePlan {
 
     pub(super) fn heard_done(&mut self, now: Duration, fetch: FetchId) {
         if self.probe.take_if(|probe| *probe == fetch).is_some() {
-            return self.found_fresh();
+            return self.found_fresh(now);
         }
         let Some(transfer) = self.remove(fetch) else {
             return;
         };
         self.measure(now, &transfer);
         self.report_progress(0);
-        let ended_at = transfer.coming.start;
-        let open_ended = transfer.coming.end == u64::MAX;
-        if let Some(origin) = &mut self.origin
-            && origin.total.is_none()
-            && open_ended
-        {
-            origin.total = Some(ended_at);
-            let proven = origin.end_proven;
-            self.announce_length();
-            if !proven {
-                self.event(FileEvent::EndUnproven { len: ended_at });
-            }
+        if transfer.coming.end == u64::MAX {
+            self.heard_end(transfer.coming.start);
         }
         self.schedule(now);
+    }
+
+    /// A response of no announced length has ended. If nothing proves that this is the end of the file, it is the end for
+    /// whoever hears it now, and nobody is told so who would keep it.
+    fn heard_end(&mut self, at: u64) {
+        let stored = self.coverage.end();
+        let Some(origin) = self.origin.as_mut().filter(|known| known.total.is_none()) else {
+            return;
+        };
+        if origin.end_proven {
+            return self.learn_end(at);
+        }
+        // What was cut off earlier than the last time has not become shorter.
+        let len = at.max(stored);
+        origin.total = Some(len);
+        origin.end_unproven = true;
+        self.announce_length();
+        self.event(FileEvent::EndUnproven { len });
+    }
+
+    /// The file ends here for certain.
+    fn learn_end(&mut self, len: u64) {
+        if self.coverage.end() > len {
+            return self.changed(format!("its length, now {len} bytes"));
+        }
+        if let Some(origin) = &mut self.origin {
+            origin.total = Some(len);
+            origin.end_unproven = false;
+        }
+        self.announce_length();
+        self.tell_facts();
     }
 
     fn remove(&mut self, fetch: FetchId) -> Option<Transfer> {
@@ -154,7 +183,7 @@ impl FilePlan {
 
     pub(super) fn heard_failed(&mut self, now: Duration, fetch: FetchId, error: StreamError) {
         if self.probe.take_if(|probe| *probe == fetch).is_some() {
-            return self.heard_no_probe(&error);
+            return self.heard_no_probe(now, &error);
         }
         let Some(transfer) = self.remove(fetch) else {
             return;
@@ -172,6 +201,15 @@ impl FilePlan {
             Some(NetError::ContentChanged { what, .. }) => {
                 let what = format!("its {what}");
                 self.changed(what);
+            }
+            // Too far from the front for the network layer to come here again by itself.
+            Some(NetError::RangeUnsupported { .. })
+                if self.starts_over() && !self.patience.is_over() =>
+            {
+                if !transfer.broken {
+                    self.patience.handle_retry();
+                }
+                self.schedule(now);
             }
             // A server that mislabels its ranges was asked again already, which is all the patience it gets.
             Some(NetError::WrongRange { .. }) => self.fail(error),
@@ -232,7 +270,7 @@ impl FilePlan {
         total: Option<u64>,
         error: StreamError,
     ) {
-        let known = self.origin.as_ref().map(|origin| origin.total);
+        let known = self.origin.as_ref().map(Origin::told_total);
         let stored_before = at > 0 && self.coverage.contains(at - 1..at);
         let end = match (known, total) {
             // Nothing at all: an empty file, which is for the decoder to refuse.
@@ -248,10 +286,7 @@ impl FilePlan {
             }
             _ => return self.fail(error),
         };
-        if let Some(origin) = &mut self.origin {
-            origin.total = Some(end);
-        }
-        self.announce_length();
+        self.learn_end(end);
         self.schedule(now);
     }
 

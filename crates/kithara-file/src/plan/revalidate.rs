@@ -1,30 +1,27 @@
 //! Whether a file that is stored whole is still the one its server has.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use kithara_stream::net::{Attempts, NetError, ResponseHead};
-use kithara_stream::{Discard, Fetch, Priority, StreamError, Wish};
+use kithara_stream::{Fetch, StreamError, Wish};
 
-use super::{FilePlan, RESOURCE};
+use super::{FilePlan, State};
 use crate::FileEvent;
 use crate::origin::Origin;
 
-/// Compared where the server tells no version; else one byte brings the headers.
+/// Compared where the server tells no version; else its headers are enough.
 const SAMPLE: u64 = 64;
 
 impl FilePlan {
-    /// Asks once, for next to nothing, while the file is read as it was stored. No answer is no reason to do anything.
-    pub(super) fn revalidate(&mut self, _now: Duration) {
-        let nameless = self
-            .origin
-            .as_ref()
-            .is_some_and(|origin| !origin.has_version());
-        let range = 0..if nameless { SAMPLE.min(self.end()) } else { 1 };
+    /// Asks once, for next to nothing. No answer is no reason to do anything.
+    pub(super) fn revalidate(&mut self) {
+        let range = self.sample();
         let id = self.next_fetch();
         self.probe = Some(id);
         self.wishes.push_back(Wish::Fetch(Fetch {
             id,
-            resource: RESOURCE,
+            resource: self.resource,
             url: self.url.clone(),
             credit: range.end,
             overlap: range.end,
@@ -34,39 +31,37 @@ impl FilePlan {
                 until: 1,
                 ..Attempts::default()
             },
-            priority: Priority::Foreground,
+            priority: self.priority(),
         }));
     }
 
-    pub(super) fn heard_probe(&mut self, head: &ResponseHead) {
+    fn sample(&self) -> Range<u64> {
+        0..SAMPLE.min(self.end())
+    }
+
+    pub(super) fn heard_probe(&mut self, now: Duration, head: &ResponseHead) {
         let change = self.origin.as_ref().and_then(|origin| origin.change(head));
         if let Some(what) = change {
             self.drop_probe();
             return self.found_stale(what);
         }
-        let told = Origin::new(head);
-        if told.has_version() {
+        // Else the bytes will tell.
+        if Origin::new(head).has_version() {
             self.drop_probe();
-            return self.found_fresh();
-        }
-        // Its bytes will tell, unless the whole file is coming.
-        if head.start > 0 || head.end.is_none_or(|end| end > SAMPLE) {
-            self.drop_probe();
-            if told.total.is_some() {
-                self.found_fresh();
-            }
+            self.found_fresh(now);
         }
     }
 
-    pub(super) fn heard_no_probe(&mut self, error: &StreamError) {
+    pub(super) fn heard_no_probe(&mut self, now: Duration, error: &StreamError) {
         let net = match error {
             StreamError::ContentChanged { what, .. } => return self.found_stale(what.clone()),
-            StreamError::Net(net) => net.root(),
-            _ => return,
+            StreamError::Net(net) => Some(net.root()),
+            _ => None,
         };
-        if let NetError::RangeNotSatisfiable { total: Some(0), .. } = net {
-            self.found_stale("its length, now 0 bytes".into());
+        if let Some(NetError::RangeNotSatisfiable { total: Some(0), .. }) = net {
+            return self.found_stale("its length, now 0 bytes".into());
         }
+        self.trust(now);
     }
 
     fn drop_probe(&mut self) {
@@ -75,18 +70,29 @@ impl FilePlan {
         }
     }
 
-    pub(super) fn found_fresh(&mut self) {
+    pub(super) fn found_fresh(&mut self, now: Duration) {
         self.event(FileEvent::Fresh);
-        self.wishes
-            .push_back(Wish::Validated { resource: RESOURCE });
+        let resource = self.resource;
+        self.wishes.push_back(Wish::Validated { resource });
+        self.trust(now);
     }
 
-    /// The next open fetches the new file; this one is played to its end.
+    /// What was in doubt is played as it is stored.
+    fn trust(&mut self, now: Duration) {
+        if self.state == State::Doubtful {
+            self.publish();
+            self.begin_stored(false);
+            self.schedule(now);
+        }
+    }
+
+    /// What is being played is played to its end, and the next open asks first. What is not is not begun any more.
     fn found_stale(&mut self, what: String) {
+        if self.state == State::Doubtful {
+            return self.changed(what);
+        }
         self.event(FileEvent::Stale { what });
-        self.wishes.push_back(Wish::Discard {
-            resource: RESOURCE,
-            when: Discard::AtClose,
-        });
+        let resource = self.resource;
+        self.wishes.push_back(Wish::Outdated { resource });
     }
 }

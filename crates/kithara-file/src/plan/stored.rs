@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kithara_stream::assets::{Facts, Keep, Reason};
 use kithara_stream::net::ResponseHead;
-use kithara_stream::{Coverage, Discard, Stored, StreamError, Wish};
+use kithara_stream::{Coverage, ResourceId, Stored, StreamError, Wish};
 
-use super::{FilePlan, PROGRESS_STEP, RESOURCE, State};
+use super::{FilePlan, PROGRESS_STEP, State};
 use crate::FileEvent;
 use crate::origin::Origin;
 
@@ -18,7 +18,7 @@ impl FilePlan {
     pub(super) fn open(&mut self) {
         let Some(key) = self.key else { return };
         self.state = State::Opening;
-        let resource = RESOURCE;
+        let resource = self.resource;
         self.wishes.push_back(Wish::Open { resource, key });
     }
 
@@ -31,8 +31,20 @@ impl FilePlan {
             memory_only,
             not_kept,
             due,
+            outdated,
             ..
         } = stored;
+        if coverage.total() > self.coverage.total() {
+            self.patience.restart(now);
+        }
+        // What memory had no room for is not damaged.
+        if memory_only.is_none() {
+            for stored in self.coverage.iter() {
+                coverage
+                    .gaps(stored)
+                    .for_each(|lost| self.damaged.insert(lost));
+            }
+        }
         self.coverage = coverage;
         self.others = others;
         self.memory_only = memory_only;
@@ -41,16 +53,25 @@ impl FilePlan {
         {
             self.tell_not_kept(reason);
         }
+        let facts = self.unless_it_could_be_anything(facts);
         let opening = self.state == State::Opening;
         if opening {
             self.state = State::Fetching;
             self.tell_found(facts.as_ref(), end);
         }
+        let was_unknown = self.origin.is_none();
         if let Some(facts) = facts {
             self.believe(&facts, end);
         }
+        if opening && outdated && self.is_whole() {
+            self.state = State::Doubtful;
+            return self.revalidate();
+        }
+        if was_unknown && self.origin.is_some() {
+            self.publish();
+        }
         match self.state {
-            State::Fetching if opening && self.is_whole() => self.begin_whole(now, due),
+            State::Fetching if opening => self.begin_stored(due),
             // Some of it was lost.
             State::Complete if !self.is_whole() => self.state = State::Fetching,
             _ => {}
@@ -58,6 +79,28 @@ impl FilePlan {
         self.leave_to_others();
         self.report_progress(PROGRESS_STEP);
         self.schedule(now);
+    }
+
+    /// Facts without a version or a length may be those of a stream that is never the same twice. Bytes that others hear of
+    /// such are theirs; this one hears its own, and nobody shares them.
+    fn unless_it_could_be_anything(&mut self, facts: Option<Facts>) -> Option<Facts> {
+        let nameless =
+            |facts: &&Facts| self.has_bytes() && !Origin::stored(facts, None).can_be_told();
+        if self.origin.is_some() || facts.as_ref().is_none_or(|facts| !nameless(&facts)) {
+            return facts;
+        }
+        self.tell_not_kept(Reason::NoStore);
+        self.abort(|_| true);
+        self.resource = ResourceId(self.resource.0 + 1);
+        self.key = None;
+        self.coverage = Coverage::default();
+        self.others = Coverage::default();
+        self.memory_only = None;
+        None
+    }
+
+    fn has_bytes(&self) -> bool {
+        !self.coverage.is_empty() || !self.others.is_empty()
     }
 
     fn tell_found(&mut self, facts: Option<&Facts>, end: Option<u64>) {
@@ -71,17 +114,19 @@ impl FilePlan {
 
     /// Takes what the store knows of the file, or notices that it is another one.
     fn believe(&mut self, facts: &Facts, end: Option<u64>) {
+        let has_bytes = self.has_bytes();
         let Some(origin) = &mut self.origin else {
             // An empty file is no reason not to ask, nor are facts without a byte.
-            let has_bytes = !self.coverage.is_empty() || !self.others.is_empty();
             if has_bytes && end != Some(0) {
                 self.origin = Some(Origin::stored(facts, end));
-                self.publish();
             }
             return;
         };
         let conflict = origin.facts().conflict(facts);
-        origin.total = origin.total.or(end);
+        if origin.total.is_none() {
+            origin.total = end;
+            origin.end_unproven = facts.total.is_none();
+        }
         if let Some(conflict) = conflict
             && self.state != State::Failed
         {
@@ -89,38 +134,42 @@ impl FilePlan {
         }
     }
 
-    /// All of it was there already: there is nothing to ask, unless it is time to.
-    fn begin_whole(&mut self, now: Duration, due: bool) {
+    /// Where all of it was there already there is nothing to ask, unless it is time to.
+    pub(super) fn begin_stored(&mut self, due: bool) {
+        self.state = State::Fetching;
+        if !self.is_whole() {
+            return;
+        }
         self.state = State::Complete;
         self.report_progress(0);
-        self.event(FileEvent::DownloadComplete { len: self.end() });
+        if let Some(len) = self.told_len() {
+            self.event(FileEvent::DownloadComplete { len });
+        }
         if due && self.amount.is_none() {
-            self.revalidate(now);
+            self.revalidate();
         }
     }
 
     /// The origin has described the file that is read: that is what is kept beside its bytes.
     pub(super) fn identify(&mut self, head: &ResponseHead) {
-        let Some(origin) = self.origin.as_ref().filter(|_| self.key.is_some()) else {
-            self.heard = true;
+        let told = self.origin.as_ref().is_some_and(Origin::can_be_told);
+        let forbidden = head.no_store && !self.policy.ignore_no_store;
+        self.keep = match told && !forbidden {
+            true => Keep::Yes,
+            // Nothing could tell it from something else.
+            false => Keep::No,
+        };
+        self.tell_facts();
+        let first = !std::mem::replace(&mut self.heard, true);
+        if self.key.is_none() {
             return;
-        };
-        let keep = match head.no_store && !self.policy.ignore_no_store {
-            true => Keep::No,
-            false => Keep::Yes,
-        };
-        let (resource, facts) = (RESOURCE, origin.facts());
-        self.wishes.push_back(Wish::Identify {
-            resource,
-            facts,
-            keep,
-        });
-        if !self.heard {
-            self.heard = true;
+        }
+        if first {
+            let resource = self.resource;
             self.wishes.push_back(Wish::Validated { resource });
         }
         // What was allowed to be kept before stays.
-        if keep == Keep::No && self.coverage.is_empty() {
+        if self.keep == Keep::No && self.coverage.is_empty() {
             self.tell_not_kept(Reason::NoStore);
         }
     }
@@ -148,10 +197,8 @@ impl FilePlan {
         self.event(FileEvent::Changed { what: what.clone() });
         if self.key.is_some() {
             // Before anybody is told, so that who opens it again for that reason begins anew.
-            self.wishes.push_back(Wish::Discard {
-                resource: RESOURCE,
-                when: Discard::Now,
-            });
+            let resource = self.resource;
+            self.wishes.push_back(Wish::Discard { resource });
         }
         let name = self.info.name.clone();
         self.fail(StreamError::ContentChanged { name, what });
@@ -160,17 +207,29 @@ impl FilePlan {
     /// What to tell of a failure. Of a file that could be played so far without the network, what is missing of it.
     pub(super) fn explained(&self, error: StreamError) -> StreamError {
         match error {
-            StreamError::Net(source) if !self.heard && !self.coverage.is_empty() => {
+            StreamError::Net(source) if !self.heard && self.was_stored() => {
                 let wanted = self.demand.wanted.as_ref();
                 let from = wanted.map_or(self.demand.position, |wanted| wanted.start);
-                StreamError::Missing {
-                    name: self.info.name.clone(),
-                    offset: self.coverage.covered_from(from),
-                    source,
+                let (name, offset) = (self.info.name.clone(), self.coverage.covered_from(from));
+                match self.damaged.covered_from(offset) > offset {
+                    true => StreamError::Damaged {
+                        name,
+                        offset,
+                        source,
+                    },
+                    false => StreamError::Missing {
+                        name,
+                        offset,
+                        source,
+                    },
                 }
             }
             other => other,
         }
+    }
+
+    fn was_stored(&self) -> bool {
+        !self.coverage.is_empty() || !self.damaged.is_empty()
     }
 
     /// Whether another stream is bringing this byte.
@@ -187,8 +246,10 @@ impl FilePlan {
 
     /// How many stored bytes before `start` to ask for again: none where validators tell one version from another.
     pub(super) fn overlap_before(&self, start: u64) -> u64 {
-        let nameless = |origin: &Origin| !origin.has_version();
-        if self.key.is_none() || !self.origin.as_ref().is_some_and(nameless) {
+        // Within one play a range can be asked for without that; what starts over from the front has been away.
+        let joins =
+            |origin: &Origin| !origin.has_version() && (self.key.is_some() || !origin.ranges);
+        if !self.origin.as_ref().is_some_and(joins) {
             return 0;
         }
         let before = start.saturating_sub(OVERLAP)..start;
@@ -196,15 +257,23 @@ impl FilePlan {
         start - last_gap.map_or(before.start, |gap| gap.end)
     }
 
-    /// Coverage that others have brought while a transfer stood aside for them is not fetched after all.
+    /// What others take over from a transfer for which nobody waits, or bring while it stands aside, is left to them.
     fn leave_to_others(&mut self) {
         if self.amount.is_none() {
             return;
         }
-        let taken: Coverage = self.coverage.iter().chain(self.others.iter()).collect();
+        let in_order = self.origin.as_ref().is_some_and(|origin| !origin.ranges);
+        let (coverage, others) = (self.coverage.clone(), self.others.clone());
+        let taken: Coverage = coverage.iter().chain(others.iter()).collect();
         self.abort(|transfer| {
             let next = transfer.coming.start.max(transfer.asked.start);
-            transfer.head_at.is_some() && taken.contains(next..transfer.coming.end)
+            let next = coverage.covered_from(next);
+            let end = transfer.coming.end;
+            // A response from the front comes from the front again, so that only one that is in vain is given up.
+            let until = if in_order { next + 1 } else { end };
+            let meets = |other: Range<u64>| other.start < until && next < other.end;
+            let in_vain = next >= end || taken.contains(next..end) || others.iter().any(meets);
+            in_vain && transfer.left() > 0
         });
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kithara_assets::{Facts, Keep};
 use kithara_storage::Coverage;
 
-use crate::{Discard, StreamError};
+use crate::StreamError;
 
 /// What happened.
 #[derive(Debug)]
@@ -43,8 +43,10 @@ pub struct Outcome<E> {
     pub mixed: u64,
     /// How often the stored bytes were found to be the origin's.
     pub validated: u32,
-    /// What was discarded, and from when on.
-    pub discarded: Vec<Discard>,
+    /// How often the stored bytes were discarded.
+    pub discarded: u32,
+    /// How often they were said to be older than the origin's.
+    pub outdated: u32,
     /// Bytes asked for again on purpose, to compare them.
     pub compared: u64,
     /// When the run was published.
@@ -76,7 +78,8 @@ impl<E> Default for Outcome<E> {
             identified: Vec::new(),
             mixed: 0,
             validated: 0,
-            discarded: Vec::new(),
+            discarded: 0,
+            outdated: 0,
             compared: 0,
             published_at: None,
             told_end_at: None,

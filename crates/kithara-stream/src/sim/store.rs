@@ -24,6 +24,10 @@ pub enum Happening {
     Lost(Range<u64>),
     /// Nothing is saved any more; so many bytes are held in memory.
     MemoryOnly(u64),
+    /// The disk falls behind; no more than so many bytes are to be held in memory.
+    Slow(u64),
+    /// It has caught up.
+    CaughtUp,
 }
 
 /// One resource in the store.
@@ -37,6 +41,8 @@ pub struct Shelf {
     pub end: Option<u64>,
     /// Whether it is time to ask the origin.
     pub due: bool,
+    /// Whether the origin was found to have another content.
+    pub outdated: bool,
     /// What others claim.
     pub others: Coverage,
     /// What others claim, and nobody has told yet: claims tell nobody.
@@ -44,6 +50,7 @@ pub struct Shelf {
     /// What is going to happen, in order of time.
     pub happenings: VecDeque<(Duration, Happening)>,
     memory_only: Option<u64>,
+    slow: Option<u64>,
     forgotten: bool,
     /// What came when, for the store that holds only so much.
     order: VecDeque<Range<u64>>,
@@ -90,12 +97,13 @@ impl Shelf {
             facts: self.facts.clone(),
             end: self.end,
             superseded: false,
-            memory_only: self.memory_only,
+            memory_only: self.memory_only.or(self.slow),
             not_kept: self
                 .memory_only
                 .map(|_| Reason::Failed)
                 .or(self.forgotten.then_some(Reason::NoStore)),
             due: self.due,
+            outdated: self.outdated,
         }
     }
 
@@ -126,6 +134,8 @@ impl Shelf {
                 Happening::Left(range) => self.others.remove(range),
                 Happening::Lost(range) => coverage.remove(range),
                 Happening::MemoryOnly(bytes) => self.memory_only = Some(bytes),
+                Happening::Slow(bytes) => self.slow = Some(bytes),
+                Happening::CaughtUp => self.slow = None,
             }
         }
         changed

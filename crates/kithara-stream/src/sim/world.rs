@@ -41,6 +41,8 @@ pub struct OriginFile {
     pub ranges: bool,
     /// Whether it says how long the file is.
     pub announces_length: bool,
+    /// Whether the end of a response without a length could be told from a lost connection.
+    pub proves_end: bool,
     /// Its entity tag, if it sends one.
     pub etag: Option<&'static str>,
     /// Whether it asks not to be stored.
@@ -61,6 +63,7 @@ impl OriginFile {
             len,
             ranges: true,
             announces_length: true,
+            proves_end: true,
             etag: Some("\"v1\""),
             no_store: false,
             changes_at_request: None,

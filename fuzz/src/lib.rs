@@ -2,6 +2,7 @@
 //!
 //! They are **not** tests of what is decoded; the fixtures are that. Start reading at [`TARGETS`].
 
+pub mod cache_files;
 pub mod decode;
 pub mod file_plan;
 pub mod fmp4;
@@ -25,11 +26,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     target("decode", decode::run, seeds::files),
     target("fmp4", fmp4::run, seeds::mp4),
     target("mpeg_audio", mpeg_audio::run, seeds::mpeg_audio),
     target("source_text", source_text::run, seeds::sources),
+    target("cache_files", cache_files::run, cache_files::seeds),
     target("file_plan", file_plan::run, seeds::noise),
     Target {
         // Each takes a port of loopback that is not free again for a minute.

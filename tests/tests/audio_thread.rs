@@ -42,7 +42,9 @@ fn local(media: &Generated) -> Resource {
 fn remote(first: Script, later: Script) -> (Resource, FaultServer) {
     let server = FaultServer::start();
     server.serve_sequence("/a.wav", [first, later]);
-    let resource = Resource::blocking(network::config(&server.url("/a.wav"))).unwrap();
+    // However long a million calls take, no clock ends the state.
+    let config = network::config_with(&server.url("/a.wav"), network::patient());
+    let resource = Resource::blocking(config).unwrap();
     (resource, server)
 }
 
@@ -60,7 +62,8 @@ fn resource_in(state: ReadState) -> (Resource, Option<(FaultServer, Gate)>) {
         }
         ReadState::Ended => (local(&long_wav(1)), None),
         ReadState::Buffering => {
-            let (resource, server) = remote(file().hold_at(HELD_AT, &gate), file());
+            let (resource, server) =
+                remote(file().hold_at(HELD_AT, &gate), file().hold_head(&gate));
             (resource, Some((server, gate)))
         }
         ReadState::Seeking => {
@@ -98,7 +101,11 @@ fn reads(state: ReadState) -> Work {
         let mut buf = [0.0; 128];
         let mut found = 0;
         while found < CALLS {
-            found += u32::from(resource.try_read(&mut buf).state == state);
+            let now = resource.try_read(&mut buf).state;
+            found += u32::from(now == state);
+            if now != state && matches!(now, ReadState::Ended | ReadState::Failed) {
+                return Err("the audio stopped");
+            }
         }
         Ok(())
     })

@@ -13,10 +13,10 @@ mod child;
 mod network;
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kithara::{ReadState, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::long_wav;
@@ -24,6 +24,9 @@ use kithara_tests::server::{FaultServer, Gate, Script};
 
 /// Where the server holds back the rest of a file.
 const HELD_AT: u64 = 400_000;
+
+/// Far more than anything here takes; reached only by something that hangs.
+const HANG: Duration = Duration::from_secs(60);
 
 /// Futex calls of this process's one trapped thread.
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -187,12 +190,11 @@ fn is_at_rest() -> bool {
     states.into_iter().all(|stat| asleep(&stat))
 }
 
-/// Lets the decode thread come to rest, so that it has to be woken. It may also be at work for ever: that is as well.
+/// Lets the decode thread come to rest, so that it has to be woken.
 fn settle() {
-    for _ in 0..100 {
-        if is_at_rest() {
-            break;
-        }
+    let begun = Instant::now();
+    while !is_at_rest() {
+        assert!(begun.elapsed() < HANG, "the decode thread never rests");
         thread::yield_now();
     }
 }
@@ -255,8 +257,8 @@ fn resource_in(state: ReadState) -> (Resource, Option<(FaultServer, Gate)>) {
         _ => file().hold_head(&gate),
     };
     server.serve_sequence("/a.wav", [first, later]);
-    let resource = Resource::blocking(network::config(&server.url("/a.wav"))).unwrap();
-    (resource, Some((server, gate)))
+    let config = network::config_with(&server.url("/a.wav"), network::patient());
+    (Resource::blocking(config).unwrap(), Some((server, gate)))
 }
 
 #[test]
@@ -298,21 +300,29 @@ fn the_trap_counts() {
     if child::role().is_none() {
         return print!("{}", child::Other::start(TEST, "count").passes());
     }
-    // A thread that sleeps is woken by a call, and one that was told to stay awake is not.
-    let sleeper = thread::spawn(|| {
-        for _ in 0..2 {
+    // A thread that sleeps is woken by a call; one that is awake is told without.
+    let awake = Arc::new(AtomicBool::new(false));
+    let done = Arc::clone(&awake);
+    let sleeper = thread::spawn(move || {
+        while !done.load(Ordering::SeqCst) {
             thread::park();
         }
     });
     let trapped = thread::spawn(move || {
         trap::enter();
-        let woken = sleeper.thread().clone();
-        let ((), first) = calls(|| woken.unpark());
-        let mut made = first;
-        while !sleeper.is_finished() {
-            made += calls(|| woken.unpark()).1;
+        let myself = thread::current();
+        let ((), unheard) = calls(|| myself.unpark());
+        // It may not sleep yet, or be on its way back to sleep.
+        let (mut heard, begun) = (0, Instant::now());
+        while heard == 0 {
+            assert!(begun.elapsed() < HANG, "no call is counted");
+            heard = calls(|| sleeper.thread().unpark()).1;
+            thread::yield_now();
         }
-        made
+        awake.store(true, Ordering::SeqCst);
+        sleeper.thread().unpark();
+        sleeper.join().unwrap();
+        (unheard, heard)
     });
-    assert!(trapped.join().unwrap() >= 1);
+    assert_eq!(trapped.join().unwrap(), (0, 1));
 }

@@ -284,6 +284,45 @@ fn a_stored_title_is_compared_beside_its_play_for_next_to_nothing() {
 }
 
 #[test]
+fn a_title_known_as_outdated_is_there_as_long_as_there_is_no_other() {
+    let (old, old_pcm) = long(6);
+    let new = other(&old);
+    let new_pcm = local(&new, "wav");
+    let server = FaultServer::start();
+    let url = server.url("/a.wav");
+    let dir = tempfile::tempdir().unwrap();
+    let version = |bytes: &[u8], tag| wav(bytes).without_validators().etag(tag);
+    server.serve("/a.wav", version(&old, "\"old\""));
+    commit(dir.path(), &url, &old_pcm);
+    server.serve("/a.wav", version(&new, "\"new\""));
+    let cache = revalidating(dir.path(), Revalidate::Always);
+    cache.store.pin(&parse(&url)).unwrap();
+    let config = cache.config(&url);
+    let mut events = config.events();
+    let listener = Listener::open(config);
+    wait_for(&mut events, is_stale);
+    listener.plays_exactly(&old_pcm, "what was begun");
+    cache.end();
+    // Whatever else answers, it is the old one that is there.
+    for answer in [
+        Script::of_status(503),
+        Script::of_status(404),
+        Script::raw([kithara_tests::server::Step::Reset]),
+    ] {
+        server.serve("/a.wav", answer);
+        let cache = revalidating(dir.path(), Revalidate::Never);
+        Listener::open(cache.config(&url)).plays_exactly(&old_pcm, "there is no other");
+        cache.end();
+    }
+    server.serve("/a.wav", version(&new, "\"new\""));
+    let cache = revalidating(dir.path(), Revalidate::Never);
+    Listener::open(cache.config(&url)).plays_exactly(&new_pcm, "the new one");
+    assert!(cache.store.is_pinned(&parse(&url)));
+    cache.end();
+    plays_unasked(dir.path(), &url, &new_pcm);
+}
+
+#[test]
 fn a_stored_title_is_compared_when_it_is_due_and_not_before() {
     const DAY: Duration = Duration::from_secs(86_400);
     let (bytes, expected) = long(3);

@@ -8,16 +8,18 @@ mod cache;
 #[path = "support/network.rs"]
 mod network;
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kithara::AssetStoreBuilder;
 use kithara::assets::{Reason, StoreEvent};
 use kithara::file::FileEvent;
 use kithara::storage::{Access, Disk, DiskFile, DiskLock, Listed, LockKind, RealDisk};
+use kithara::{AssetStoreBuilder, ResourceEvent};
 use kithara_tests::server::FaultServer;
 
 use cache::*;
@@ -155,15 +157,10 @@ fn damage_is_noticed_told_and_repaired_by_fetching_no_more_than_it() {
     commit(dir.path(), &url, &expected);
     let path = resources(dir.path()).remove(0);
     let len = bytes.len() as u64;
-    for at in [0, 65_536 * 3 + 5, 65_536 * 9, len - 1] {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+    // Somewhere in each block.
+    for block in (0..len).step_by(65_536) {
+        let at = (block + block / 7 % 65_536).min(len - 1);
+        flip_at(&path, at);
         let before = server.body_bytes_sent();
         let cache = Cache::at(dir.path());
         let config = cache.config(&url).with_look_ahead_bytes(LOOK_AHEAD);
@@ -180,28 +177,69 @@ fn damage_is_noticed_told_and_repaired_by_fetching_no_more_than_it() {
         assert!(fetched <= 65_536, "{at}: {fetched} bytes");
         plays_unasked(dir.path(), &url, &expected);
     }
-    // Offline, everything before it is exact.
-    let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(&[0x55; 16], 65_536 * 5 + 100).unwrap();
+}
+
+/// Changes one bit.
+fn flip_at(path: &Path, at: u64) {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+#[test]
+fn damage_that_cannot_be_repaired_ends_the_title_at_its_frame_and_says_why() {
+    let (bytes, expected) = long(4);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes));
+    let url = server.url("/a.wav");
+    let dir = tempfile::tempdir().unwrap();
+    commit(dir.path(), &url, &expected);
+    let path = resources(dir.path()).remove(0);
+    let sound = fs::read(&path).unwrap();
     drop(server);
-    let cache = Cache::at(dir.path());
-    let mut listener = Listener::open(cache.config(&url));
-    let error = listener.fails_after_exact_prefix(&expected, "offline");
-    assert_eq!(listener.pcm.len(), (65_536 * 5 - 44) / 4 * 2, "{error:?}");
-    let kind = error.kind();
-    assert!(
-        matches!(
-            kind,
-            kithara::ErrorKind::Network | kithara::ErrorKind::Corrupt
-        ),
-        "{error:?}"
-    );
+    for block in (0..bytes.len() as u64).step_by(65_536) {
+        flip_at(
+            &path,
+            (block + block / 7 % 65_536).min(bytes.len() as u64 - 1),
+        );
+        let cache = Cache::at(dir.path());
+        let config = cache.config(&url).with_look_ahead_bytes(LOOK_AHEAD);
+        let error = match Listener::try_open(config) {
+            Ok(mut listener) => {
+                let error = listener.fails_after_exact_prefix(&expected, "offline");
+                let frames = (block as usize - 44) / 4;
+                assert_eq!(listener.pcm.len(), frames * 2, "{block}: {error:?}");
+                error
+            }
+            // Without its first block it does not open.
+            Err(error) => {
+                assert_eq!(block, 0, "{error:?}");
+                error
+            }
+        };
+        assert_eq!(error.kind(), kithara::ErrorKind::Corrupt, "{error:?}");
+        assert!(
+            error.to_string().contains(&format!("byte {block} ")),
+            "{error}"
+        );
+        cache.end();
+        fs::write(&path, &sound).unwrap();
+    }
 }
 
 /// The title plays, nothing is kept, and it is said once.
 fn plays_from_memory(cache: Cache, url: &str, expected: &[f32], what: &str) {
-    let events = Listener::open(cache.config(url)).plays_exactly(expected, what);
+    let mut listener = Listener::open(cache.config(url));
+    listener.play().unwrap();
+    assert_same(&listener.pcm, expected, what);
     let told = |event: &FileEvent| matches!(event, FileEvent::NotKept { .. });
+    listener.hears(
+        what,
+        |event| matches!(event, ResourceEvent::File(event) if told(event)),
+    );
+    let events = listener.closes();
     assert_eq!(count_file(&events, told), 1, "{what}: {events:?}");
     let told = cache.end();
     let memory = |event: &&StoreEvent| {
@@ -271,6 +309,9 @@ fn a_folder_that_cannot_be_used_is_told_once_and_not_heard() {
         file.clone(),
         file.join("below"),
         PathBuf::from("/proc/nothing"),
+        // Longer than a name, and than a path, may be.
+        parent.path().join("n".repeat(300)),
+        parent.path().join("n/".repeat(3000)),
     ] {
         plays_from_memory(Cache::at(&dir), &url, &expected, &dir.display().to_string());
     }
@@ -285,6 +326,28 @@ fn a_folder_that_cannot_be_used_is_told_once_and_not_heard() {
         "read-only and empty",
     );
     assert!(files(empty.path()).is_empty());
+}
+
+#[test]
+fn a_folder_may_have_any_name() {
+    let (bytes, expected) = long(2);
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&bytes));
+    let url = server.url("/a.wav");
+    let parent = tempfile::tempdir().unwrap();
+    let deep: PathBuf = std::iter::repeat_n("n".repeat(255), 12).collect();
+    for name in [
+        OsStr::from_bytes(b"not \xff\xfe UTF-8 \xc3"),
+        OsStr::new("a space, a\nline, \"quotes\" and $HOME"),
+        OsStr::new("CON"),
+        OsStr::new("\u{65e5}\u{672c} \u{202e}"),
+        deep.as_os_str(),
+    ] {
+        let dir = parent.path().join(name);
+        commit(&dir, &url, &expected);
+        assert!(!resources(&dir).is_empty(), "{}", dir.display());
+        plays_unasked(&dir, &url, &expected);
+    }
 }
 
 #[test]

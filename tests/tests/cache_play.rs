@@ -15,7 +15,7 @@ use kithara::file::FileEvent;
 use kithara::storage::Coverage;
 use kithara::{ResourceConfig, SeekMode};
 use kithara_storage::{CallKind, SimDisk};
-use kithara_tests::server::{FaultServer, Script};
+use kithara_tests::server::{FaultServer, Gate, Script};
 
 use cache::*;
 use network::*;
@@ -276,6 +276,38 @@ fn another_signature_is_the_same_title_and_another_namespace_is_not() {
     assert!(server.requests().len() > asked);
     cache.end();
     plays_unasked(dir.path(), &server.url("/a.wav?v=2"), &expected);
+}
+
+/// A mapping of a file whose blocks are missing, or that somebody cuts, ends the process.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_of_the_cache_is_mapped_into_memory() {
+    let (bytes, expected) = long(12);
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    server.serve("/a.wav", wav(&bytes).hold_at(1_000_000, &gate));
+    let url = server.url("/a.wav");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().canonicalize().unwrap();
+    let unmapped = || {
+        assert!(!resources(&folder).is_empty(), "there is something to map");
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let of_cache = |line: &&str| line.contains(folder.to_str().unwrap());
+        assert_eq!(maps.lines().find(of_cache), None);
+    };
+    for _ in ["fetched", "played from the cache"] {
+        let cache = Cache::at(&folder);
+        let mut listener = Listener::open(cache.config(&url));
+        listener.read_samples(400_000).unwrap();
+        cache.store.settle();
+        unmapped();
+        gate.open();
+        listener.play().unwrap();
+        assert_same(&listener.pcm, &expected, "to its end");
+        unmapped();
+        drop(listener);
+        cache.end();
+    }
 }
 
 /// How a script differs from a polite one.

@@ -125,6 +125,59 @@ fn a_prefetch_moves_only_while_nothing_that_plays_does() {
     Listener::open(cache.config(&next_url)).plays_exactly(&next_expected, "the next one");
 }
 
+/// What plays takes the whole link all the time, so that the prefetch, which has begun, gets nothing.
+#[test]
+fn a_title_is_not_made_to_wait_for_its_prefetch_that_stands_aside() {
+    let (playing, _) = long(30);
+    let (next, next_expected) = long(4);
+    let server = FaultServer::start();
+    let (gate, answer) = (Gate::new(), Gate::new());
+    server.serve("/playing.wav", wav(&playing).hold_at(300_000, &gate));
+    server.serve_sequence(
+        "/next.wav",
+        [wav(&next).hold_at(100_000, &answer), wav(&next)],
+    );
+    let (url, next_url) = (server.url("/playing.wav"), server.url("/next.wav"));
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::at(dir.path());
+    let background = cache.config(&next_url);
+    let prefetch = thread::spawn(move || Resource::prefetch_blocking(background, Amount::All));
+    answer.wait_held();
+    let mut first = Listener::open(cache.config(&url));
+    first.read_samples(40_000).unwrap();
+    gate.wait_held();
+    // Its connection goes on, and nobody reads it.
+    answer.open();
+    Listener::open(cache.config(&next_url)).plays_exactly(&next_expected, "beside the first");
+    assert!(
+        !gate.is_open() && gate.holding() > 0,
+        "the first is still on its way"
+    );
+    gate.open();
+    drop(first);
+    let done = prefetch.join().unwrap().unwrap();
+    assert_eq!(done.stored, next.len() as u64);
+}
+
+#[test]
+fn a_prefetch_of_a_title_that_changed_fetches_the_new_one() {
+    let (old, _) = long(10);
+    let new = other(&old);
+    let expected = local(&new, "wav");
+    let server = FaultServer::start();
+    let url = server.url("/a.wav");
+    server.serve("/a.wav", wav(&old).without_validators().etag("\"old\""));
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::at(dir.path());
+    let head = Amount::Head(700 * KIB);
+    Resource::prefetch_blocking(cache.config(&url), head).unwrap();
+    server.serve("/a.wav", wav(&new).without_validators().etag("\"new\""));
+    let done = Resource::prefetch_blocking(cache.config(&url), Amount::All).unwrap();
+    assert_eq!(done.stored, new.len() as u64);
+    cache.end();
+    plays_unasked(dir.path(), &url, &expected);
+}
+
 #[test]
 fn a_prefetch_that_is_dropped_keeps_what_came() {
     let (bytes, expected) = long(20);

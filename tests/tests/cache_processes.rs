@@ -13,9 +13,12 @@ mod child;
 mod network;
 
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use kithara::SeekMode;
+use kithara::assets::StoreEvent;
+use kithara::file::Amount;
+use kithara::{ErrorKind, Resource, SeekMode};
 use kithara_tests::fixtures::long_wav;
 use kithara_tests::server::{FaultServer, Gate};
 
@@ -80,6 +83,38 @@ fn two_processes_play_from_one_folder_and_a_third_finds_it_whole() {
         }
         plays_unasked(dir.path(), &url, &expected);
     }
+}
+
+#[test]
+fn what_another_process_fetches_plays_here_and_whoever_must_have_it_kept_hears_that_it_is_busy() {
+    const TEST: &str = "what_another_process_fetches_plays_here_and_whoever_must_have_it_kept_hears_that_it_is_busy";
+    if let Some(role) = child::role() {
+        return play_in(&role);
+    }
+    let (bytes, expected) = long(SECONDS);
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    server.serve("/a.wav", wav(&bytes).hold_at(300_000, &gate));
+    let url = server.url("/a.wav");
+    let dir = tempfile::tempdir().unwrap();
+    let child = Other::start(TEST, &role_of(dir.path(), &url));
+    gate.wait_held();
+    // It has begun to store it, which it does under its lock only.
+    let begun = Instant::now();
+    while resources(dir.path()).is_empty() {
+        assert!(begun.elapsed() < HANG, "nothing is stored");
+        thread::yield_now();
+    }
+    let cache = Cache::at(dir.path());
+    let error = Resource::prefetch_blocking(cache.config(&url), Amount::All)
+        .expect_err("it is not kept here");
+    assert_eq!(error.kind(), ErrorKind::CacheBusy, "{error:?}");
+    gate.open();
+    Listener::open(cache.config(&url)).plays_exactly(&expected, "beside it");
+    let told = cache.end();
+    assert!(told.contains(&StoreEvent::SharedByProcess), "{told:?}");
+    child.passes();
+    plays_unasked(dir.path(), &url, &expected);
 }
 
 #[test]
@@ -164,8 +199,7 @@ fn a_killed_process_leaves_a_cache_that_lacks_only_what_it_lacks() {
 }
 
 /// Nothing went wrong: the dead hold no locks.
-fn is_peace(event: &kithara::assets::StoreEvent) -> bool {
-    use kithara::assets::StoreEvent;
+fn is_peace(event: &StoreEvent) -> bool {
     matches!(
         event,
         StoreEvent::Committed { .. } | StoreEvent::Damaged { .. }

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -196,20 +197,21 @@ fn a_blocked_read_ends_when_the_resource_is_closed_or_cancelled() {
         let config = remote(&client, &server.url("/a.mp3")).with_cancel(token.clone());
         let mut resource = Resource::blocking(config).unwrap();
         let control = resource.control();
-        let (told, heard) = mpsc::channel();
         let reader = thread::spawn(move || {
             let mut block = [0.0; 4096];
             let error = loop {
                 if let Err(error) = resource.read(&mut block) {
                     break error;
                 }
-                told.send(()).unwrap();
             };
             (error.kind(), resource.read(&mut block).unwrap_err().kind())
         });
         gate.wait_held();
-        // Once nothing more is read, the reader is blocked or about to be.
-        while heard.recv_timeout(Duration::from_millis(100)).is_ok() {}
+        // Six seconds come before the gate.
+        eventually("the reader runs dry", || {
+            let heard = control.position() >= Duration::from_secs(5);
+            heard && control.state() == ReadState::Buffering
+        });
         if cancel {
             token.cancel();
         } else {
@@ -375,6 +377,19 @@ fn an_event_listener_that_never_listens_holds_nothing_up() {
         late.try_recv(),
         Err(kithara::TryRecvError::Lagged(_)) | Ok(_)
     ));
+}
+
+/// For its mode, or because it can only be written: that refuses root as well.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_be_read_says_so() {
+    use std::io::ErrorKind::PermissionDenied;
+    let error = Resource::blocking(ResourceConfig::from_src(PathBuf::from(
+        "/proc/sys/vm/drop_caches",
+    )))
+    .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io(PermissionDenied), "{error:?}");
+    assert!(error.to_string().contains("drop_caches"), "{error}");
 }
 
 #[test]

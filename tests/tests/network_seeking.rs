@@ -10,7 +10,7 @@ use std::time::Duration;
 use kithara::net::NetOptions;
 use kithara::{ErrorKind, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::{fixture, long_flac, long_mp3, long_wav};
-use kithara_tests::server::{FaultServer, Script};
+use kithara_tests::server::{FaultServer, Gate, Script};
 use network::*;
 
 /// A title, and what a fast seek in it may cost.
@@ -64,13 +64,20 @@ impl Case {
         listener.pcm
     }
 
-    /// Seeks while the front is still coming in slowly, so that only what the seek itself asks for is asked for.
+    /// Seeks while the front is still coming in and no answer ends, so that only what the seek itself asks for is asked for.
     fn check(&self) {
         const SAMPLES: usize = 20_000;
+        // Whatever a demuxer looks at in one place is in one request.
+        const LOOK_AHEAD: u64 = MIB;
         let name = self.name;
         let server = FaultServer::start();
-        let rate = (self.bytes.len() as u64 / 4).clamp(20_000, 300_000);
-        server.serve("/a", Script::file(self.bytes.clone()).throttle(rate));
+        let (front, ends) = (Gate::new(), Gate::new());
+        let file = || Script::file(self.bytes.clone());
+        let some = (self.bytes.len() as u64 / 4).min(LOOK_AHEAD / 4);
+        let scripts = [file().hold_after(some, &front), file().hold_last(&ends)];
+        server.serve_sequence("/a", scripts);
+        // Whatever opening takes.
+        ends.open();
         let tap = Tap::default();
         let config = ResourceConfig::new(server.url("/a"))
             .expect("it works locally and slowly")
@@ -78,11 +85,14 @@ impl Case {
             .with_client(tap.on(client(NetOptions::default(), quick())))
             .with_look_ahead_bytes(LOOK_AHEAD);
         let mut listener = Listener::open(config);
+        ends.close();
         let before = tap.log().len();
         let (frame, exact) = listener
             .seek(self.target(), SeekMode::Fast)
             .unwrap_or_else(|e| panic!("{name}: {e:?}"));
         let cost = tap.log().len() - before;
+        front.open();
+        ends.open();
         let spec = listener.resource.spec();
         assert!(
             (1..=self.requests).contains(&cost),

@@ -9,12 +9,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use kithara::file::{File, FileConfig, FileEvent, FilePolicy, FileSrc};
-use kithara::net::{NetOptions, RetryPolicy, ThroughputFloor, TimeoutPhase, Url};
+use kithara::net::{NetOptions, RetryPolicy, ThroughputFloor, TimeoutPhase, Timeouts, Url};
 use kithara::stream::{Stream, StreamError};
 use kithara::{ErrorKind, ReadState, Resource, ResourceConfig, ResourceEvent, SeekMode};
 use kithara_tests::fixtures::{fixture, long_wav};
 use kithara_tests::server::{FaultServer, Gate, Outcome, Script};
 use network::*;
+
+/// Longer than a busy machine holds up a thread: a clock of a request that has to bring something.
+const HELD_UP: Duration = Duration::from_secs(3);
 
 #[test]
 fn a_connection_that_ends_at_any_byte_is_not_heard() {
@@ -130,11 +133,16 @@ fn a_body_that_stalls_is_asked_for_again_from_where_it_stopped() {
     let expected = local(&bytes, "wav");
     let server = FaultServer::start();
     server.serve_sequence("/a.wav", [wav(&bytes).stall_at(30_000), wav(&bytes)]);
-    let config = config_with(&server.url("/a.wav"), impatient(Duration::from_millis(200)));
+    let tap = Tap::default();
+    let hasty = stalls_after(Duration::from_millis(200));
+    let net = tap.on(in_turn([hasty, Timeouts::default()]));
+    let config = config_on(&server.url("/a.wav"), net);
     let events = Listener::open(config).plays_exactly(&expected, "stalled");
     assert_eq!(retries(&events), 1);
+    let stopped = tap.log()[0].given.end;
+    assert!(stopped <= 30_000, "{stopped}");
     let requests = server.requests();
-    assert_eq!(requests[1].range.map(|range| range.0), Some(30_000));
+    assert_eq!(requests[1].range.map(|range| range.0), Some(stopped));
     server.wait_until("the stalled connection closing", |log| {
         log[0].outcome == Outcome::ClientGone
     });
@@ -145,9 +153,10 @@ fn a_server_that_stalls_for_ever_is_a_timeout_that_says_which() {
     let bytes = fixture("wav-s16.wav").bytes();
     let server = FaultServer::start();
     let gate = Gate::new();
-    let options = || impatient(Duration::from_millis(60));
+    let limit = Duration::from_millis(60);
     server.serve("/head.wav", wav(&bytes).hold_head(&gate));
-    let error = Listener::try_open(config_with(&server.url("/head.wav"), options()))
+    let options = timed(first_byte_after(limit));
+    let error = Listener::try_open(config_with(&server.url("/head.wav"), options))
         .err()
         .expect("no answer");
     assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::FirstByte));
@@ -156,10 +165,16 @@ fn a_server_that_stalls_for_ever_is_a_timeout_that_says_which() {
         "/body.wav",
         [wav(&bytes).stall_after(30_000), wav(&bytes).stall_after(0)],
     );
-    let mut listener = Listener::open(config_with(&server.url("/body.wav"), options()));
+    // The first has the time to bring something.
+    let tap = Tap::default();
+    let clocks = [stalls_after(HELD_UP), stalls_after(limit)];
+    let config = config_on(&server.url("/body.wav"), tap.on(in_turn(clocks)));
+    let mut listener = Listener::open(config);
     let error = listener.fails_after_exact_prefix(&local(&bytes, "wav"), "stalled");
     assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Stall));
-    assert_eq!(listener.pcm.len(), (30_000 - 44) / 4 * 2);
+    let came = tap.log()[0].given.end;
+    assert!((45..=30_000).contains(&came), "{came}");
+    assert_eq!(listener.pcm.len() as u64, (came - 44) / 4 * 2);
     assert_sticky(&mut listener, &server, &error);
     assert!(server.requests_for("/body.wav").len() <= 7);
 }
@@ -171,22 +186,17 @@ fn a_listener_who_does_not_read_lets_no_clock_run() {
     let server = FaultServer::start();
     server.serve("/a.wav", wav(&bytes).without_ranges());
     server.serve("/stalls.wav", wav(&bytes).stall_after(64));
-    let limit = Duration::from_millis(60);
-    let patient = ResourceConfig::new(server.url("/a.wav"))
-        .unwrap()
-        .without_store()
-        .with_client(client(impatient(limit), RetryPolicy::none()))
-        .with_look_ahead_bytes(LOOK_AHEAD);
-    let listener = Listener::open(patient);
-    // The same limit runs out for somebody else, five times over.
-    for _ in 0..5 {
-        let config = ResourceConfig::new(server.url("/stalls.wav"))
+    let with_limit = |path: &str, limit| {
+        ResourceConfig::new(server.url(path))
             .unwrap()
             .without_store()
-            .with_client(client(impatient(limit), RetryPolicy::none()));
-        let error = Resource::blocking(config).expect_err("it stalls");
-        assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Stall));
-    }
+            .with_client(client(timed(stalls_after(limit)), RetryPolicy::none()))
+    };
+    let patient = with_limit("/a.wav", HELD_UP).with_look_ahead_bytes(LOOK_AHEAD);
+    let listener = Listener::open(patient);
+    // Twice the limit runs out for somebody else.
+    let error = Resource::blocking(with_limit("/stalls.wav", HELD_UP * 2)).expect_err("it stalls");
+    assert_eq!(error.kind(), ErrorKind::Timeout(TimeoutPhase::Stall));
     let paused = &server.requests_for("/a.wav")[0];
     assert_eq!(
         paused.outcome,
@@ -217,12 +227,15 @@ fn a_trickle_is_waited_for_unless_it_falls_below_the_floor() {
     );
     Listener::open(config(&server.url("/a.mp3"))).plays_exactly(&expected, "a trickle");
 
+    // So long that even a client that was held up does not find it whole.
+    let (bytes, expected) = long(4);
+    server.serve("/a.wav", wav(&bytes).throttle(20_000));
     let mut options = NetOptions::default();
     options.timeouts.throughput = Some(ThroughputFloor {
         bytes: 1_000_000,
         window: Duration::from_millis(30),
     });
-    let floored = ResourceConfig::new(server.url("/a.mp3"))
+    let floored = ResourceConfig::new(server.url("/a.wav"))
         .unwrap()
         .without_store()
         .with_client(client(options, RetryPolicy::none()));
@@ -321,7 +334,8 @@ fn a_link_that_comes_and_goes_is_not_heard() {
     ];
     let days = weather.iter().cycle().take(60).cloned().chain([good]);
     server.serve_sequence("/a.wav", days);
-    let config = config_with(&server.url("/a.wav"), impatient(Duration::from_millis(150)));
+    let options = timed(stalls_after(Duration::from_millis(150)));
+    let config = config_with(&server.url("/a.wav"), options);
     Listener::open(config.with_look_ahead_bytes(LOOK_AHEAD))
         .plays_exactly(&expected, "a flapping link");
     assert!(server.requests().len() > 20);

@@ -203,6 +203,7 @@ fn place_faults(script: &Script, part: &Part) -> Vec<(u64, Fault)> {
     let placed = script.faults.iter().filter_map(|(place, fault)| {
         let offset = match (place, fault) {
             (Place::Body(offset), _) => Some(*offset),
+            (Place::BeforeEnd(bytes), _) => (part.body.len() as u64).checked_sub(*bytes),
             (Place::File(offset), Fault::Hold(_)) => offset.checked_sub(part.start),
             // Strictly after the start, or a client that resumes at the fault would meet it for ever.
             (Place::File(offset), _) => offset.checked_sub(part.start).filter(|ahead| *ahead > 0),

@@ -68,6 +68,7 @@ pub enum Step {
 pub(crate) enum Place {
     Body(u64),
     File(u64),
+    BeforeEnd(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -443,6 +444,11 @@ impl Script {
     /// starts after it is left alone.
     pub fn hold_at(self, offset: u64, gate: &Gate) -> Self {
         self.fault(Place::File(offset), Fault::Hold(gate.clone()))
+    }
+
+    /// Waits at the gate with the last byte of the answer, so that it brings what is needed of it and never ends.
+    pub fn hold_last(self, gate: &Gate) -> Self {
+        self.fault(Place::BeforeEnd(1), Fault::Hold(gate.clone()))
     }
 
     /// Pauses for this long in real time after `k` body bytes.

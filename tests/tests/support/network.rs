@@ -5,8 +5,9 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kithara::audio::AudioEvent;
@@ -14,9 +15,12 @@ use kithara::file::FileEvent;
 use kithara::net::{
     Body, HttpClient, Net, NetError, NetExt, NetOptions, Request, Response, RetryPolicy, Timeouts,
 };
-use kithara::{Error, Events, Resource, ResourceConfig, ResourceEvent, TryRecvError};
+use kithara::{Error, Events, RecvError, Resource, ResourceConfig, ResourceEvent, TryRecvError};
 use kithara_tests::fixtures::long_wav;
 use kithara_tests::server::{FaultServer, LoggedRequest, Script};
+
+/// Far more than anything here takes; reached only by something that hangs.
+const HANG: Duration = Duration::from_secs(60);
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * 1024;
@@ -42,6 +46,67 @@ pub fn impatient(limit: Duration) -> NetOptions {
         throughput: None,
     };
     options
+}
+
+/// Options whose clocks run out for nobody.
+pub fn patient() -> NetOptions {
+    impatient(Duration::from_secs(3600))
+}
+
+/// Clocks of which only the one of a body runs out soon. A server that is held up before it answers trips none.
+pub fn stalls_after(limit: Duration) -> Timeouts {
+    Timeouts {
+        stall: limit,
+        throughput: None,
+        ..Timeouts::default()
+    }
+}
+
+/// Clocks of which only the one of the head runs out soon.
+pub fn first_byte_after(limit: Duration) -> Timeouts {
+    Timeouts {
+        first_byte: limit,
+        throughput: None,
+        ..Timeouts::default()
+    }
+}
+
+pub fn timed(timeouts: Timeouts) -> NetOptions {
+    let mut options = NetOptions::default();
+    options.timeouts = timeouts;
+    options
+}
+
+struct InTurn {
+    clients: Vec<HttpClient>,
+    asked: AtomicUsize,
+}
+
+/// A client of which each request has the clocks of its number, and every later one the last. So a clock that must run
+/// out runs for the request that stalls, and trips no other one whose server was held up. Each has connections of its own.
+pub fn in_turn<const N: usize>(clocks: [Timeouts; N]) -> Arc<dyn Net> {
+    let client = |timeouts| HttpClient::new(timed(timeouts)).expect("a client");
+    Arc::new(InTurn {
+        clients: clocks.map(client).into(),
+        asked: AtomicUsize::new(0),
+    })
+}
+
+#[async_trait]
+impl Net for InTurn {
+    async fn fetch(&self, request: Request) -> Result<Response, NetError> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let client = &self.clients[number.min(self.clients.len() - 1)];
+        client.fetch(request).await
+    }
+}
+
+/// A title at `url` with a client that retries quickly what `net` could not get.
+pub fn config_on(url: &str, net: Arc<dyn Net>) -> ResourceConfig {
+    ResourceConfig::new(url)
+        .expect("a URL")
+        .without_store()
+        .with_client(Arc::new(net.with_retry(quick())))
 }
 
 pub fn client(options: NetOptions, policy: RetryPolicy) -> Arc<dyn Net> {
@@ -135,6 +200,34 @@ impl Listener {
     pub fn events(&mut self) -> Vec<ResourceEvent> {
         self.listen();
         self.heard.clone()
+    }
+
+    /// Waits until it is reported that `wanted` happened.
+    pub fn hears(&mut self, what: &str, wanted: impl Fn(&ResourceEvent) -> bool) {
+        let begun = Instant::now();
+        while !self.heard.iter().any(&wanted) {
+            assert!(begun.elapsed() < HANG, "{what}: {:?}", self.heard);
+            std::thread::yield_now();
+            self.listen();
+        }
+    }
+
+    /// Lets go of the resource; everything it ever reported.
+    pub fn closes(self) -> Vec<ResourceEvent> {
+        let Self {
+            resource,
+            mut events,
+            mut heard,
+            ..
+        } = self;
+        drop(resource);
+        loop {
+            match events.recv_blocking() {
+                Ok(event) => heard.push(event),
+                Err(RecvError::Lagged(missed)) => panic!("{missed} events were missed"),
+                Err(RecvError::Closed) => return heard,
+            }
+        }
     }
 
     fn listen(&mut self) {

@@ -119,6 +119,7 @@ async fn a_damaged_chunked_body_is_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_connection_is_tried_seven_times_at_most() {
+    steady();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!(
         "http://{}/canary?canary",
@@ -437,6 +438,7 @@ async fn a_shoutcast_status_line_plays_and_garbage_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_body_closes_its_connection() {
+    steady();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
     let closed = tokio::spawn(async move {

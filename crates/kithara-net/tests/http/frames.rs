@@ -96,6 +96,7 @@ async fn against<F>(part: impl Fn(Stream, usize) -> F + Send + 'static) -> (Http
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    steady();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {
@@ -127,7 +128,7 @@ async fn a_server_that_sends_no_data_for_ever_is_left_at_the_stall_limit_though_
     let (bytes, error) = drain(&mut body).await;
     assert_eq!(bytes, b"0123");
     assert!(error.as_ref().is_some_and(is_stall), "{error:?}");
-    assert_eq!(began.elapsed().as_secs(), 10);
+    assert!((10..13).contains(&began.elapsed().as_secs()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,7 +144,7 @@ async fn frames_without_bytes_are_no_progress_however_slowly_they_drip() {
         let (bytes, error) = drain(&mut body).await;
         assert_eq!(bytes, b"0123");
         assert!(error.as_ref().is_some_and(is_stall), "{padding} {error:?}");
-        assert_eq!(began.elapsed().as_secs(), 10, "{padding}");
+        assert!((10..13).contains(&began.elapsed().as_secs()), "{padding}");
     }
 }
 

@@ -36,6 +36,7 @@ impl H2 {
 
     /// Announces the length of the body, or not.
     async fn announcing(length: bool, file: Vec<u8>, fault: Fault) -> Self {
+        steady();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, connections) =
@@ -217,6 +218,7 @@ async fn a_stream_that_stalls_is_left_after_ten_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_died_in_its_sleep_is_replaced() {
+    steady();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {
@@ -247,6 +249,7 @@ async fn a_connection_that_died_in_its_sleep_is_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unread_stream_takes_no_more_than_its_window() {
+    steady();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
     let window = tokio::spawn(async move {

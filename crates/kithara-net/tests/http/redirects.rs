@@ -321,6 +321,7 @@ async fn an_expired_target_is_looked_up_again_once_in_ten_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_gone_is_looked_up_again() {
+    steady();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dead = format!("http://{}/x", listener.local_addr().unwrap());
     drop(listener);

@@ -1,0 +1,107 @@
+//! A process that may open few files: titles play, and what can't be kept for want of a descriptor is told.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
+
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/child.rs"]
+mod child;
+#[path = "support/network.rs"]
+mod network;
+
+use std::path::Path;
+
+use kithara::ResourceConfig;
+use kithara::assets::StoreEvent;
+use kithara::net::NetOptions;
+use kithara_tests::server::FaultServer;
+
+use cache::*;
+use child::Other;
+use network::*;
+
+const LIMIT: u64 = 64;
+/// Each takes two locks while it is open, so that these are more than the process may have.
+const TITLES: usize = 40;
+
+/// Lets this process have so few files and sockets open.
+fn may_open(files: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: files,
+        rlim_max: files,
+    };
+    #[allow(unsafe_code)]
+    // SAFETY: the call reads a live limit.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 };
+    assert!(set);
+}
+
+/// What the child does: opens one title after another, plays it, and keeps it open; then all of them once more.
+fn play_with_few(role: &str) {
+    may_open(LIMIT);
+    let (dir, url) = role.split_once(' ').unwrap();
+    let expected = long(2).1;
+    let cache = Cache::at(Path::new(dir));
+    // One client for all, as in a program: its connections are taken again.
+    let client = client(NetOptions::default(), quick());
+    let config = |title: usize| {
+        ResourceConfig::new(format!("{url}?title={title}"))
+            .unwrap()
+            .with_store(cache.store.clone())
+            .with_client(client.clone())
+            .with_look_ahead_bytes(LOOK_AHEAD)
+    };
+    let mut open: Vec<_> = (0..TITLES)
+        .map(|title| {
+            let mut listener = Listener::open(config(title));
+            listener.play().unwrap();
+            assert_same(&listener.pcm, &expected, &format!("title {title}"));
+            listener
+        })
+        .collect();
+    let refused = cache.count(|event| matches!(event, StoreEvent::Bypassed { .. }));
+    assert!(
+        (1..TITLES).contains(&refused),
+        "some are kept and some are not, and that is told: {:?}",
+        cache.told()
+    );
+    let damaged = cache.count(|event| matches!(event, StoreEvent::Damaged { .. }));
+    assert_eq!(
+        damaged, 0,
+        "a file that can't be opened is not a broken one"
+    );
+    for (title, listener) in open.iter_mut().enumerate() {
+        listener.pcm.clear();
+        listener
+            .seek(std::time::Duration::ZERO, kithara::SeekMode::Exact)
+            .unwrap();
+        listener.play().unwrap();
+        assert_same(&listener.pcm, &expected, &format!("title {title}, again"));
+    }
+    drop(open);
+    cache.end();
+    // With room again, nothing is left of the want.
+    let cache = Cache::at(Path::new(dir));
+    let again = format!("{url}?title={}", TITLES - 1);
+    for _ in 0..2 {
+        Listener::open(cache.config(&again)).plays_exactly(&expected, "once there is room");
+    }
+    let kept = cache.stored(&again).total();
+    assert!(kept > 0 && cache.count(|event| matches!(event, StoreEvent::Bypassed { .. })) == 0);
+    cache.end();
+}
+
+#[test]
+fn a_process_that_may_open_few_files_plays_every_title_and_says_which_it_cannot_keep() {
+    const TEST: &str =
+        "a_process_that_may_open_few_files_plays_every_title_and_says_which_it_cannot_keep";
+    if let Some(role) = child::role() {
+        return play_with_few(&role);
+    }
+    let server = FaultServer::start();
+    server.serve("/a.wav", wav(&long(2).0));
+    let dir = tempfile::tempdir().unwrap();
+    let role = format!("{} {}", dir.path().display(), server.url("/a.wav"));
+    Other::start(TEST, &role).passes();
+}

@@ -72,7 +72,6 @@ struct Timeline {
     container: Option<u64>,
     /// Frames of the last good packet.
     last_frames: u64,
-    calibrated: bool,
     ended: bool,
 }
 
@@ -199,7 +198,6 @@ impl Pipeline {
             self.timeline = Timeline {
                 next: total,
                 ended: true,
-                calibrated: self.timeline.calibrated,
                 ..Timeline::default()
             };
             return Ok(Landing {
@@ -211,7 +209,6 @@ impl Pipeline {
         self.timeline = Timeline {
             next: target,
             from: target,
-            calibrated: true,
             ..Timeline::default()
         };
         self.adrift = true;
@@ -264,8 +261,9 @@ impl Pipeline {
 
     /// The container says where the packet just decoded ends.
     fn settle_end(&mut self, ends_at: i64) -> Result<()> {
-        let first = !std::mem::replace(&mut self.timeline.calibrated, true);
-        if first && self.demux.calibrate(self.timeline.next, ends_at) {
+        // Also after a seek back to the beginning, if the place of that was not known yet.
+        let decoded = self.timeline.next + self.timeline.silence;
+        if self.demux.calibrate(decoded, ends_at) {
             return Ok(());
         }
         let end = u64::try_from(ends_at).unwrap_or(0);

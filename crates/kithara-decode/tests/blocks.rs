@@ -86,12 +86,13 @@ fn a_wave_sample_fills_its_container() {
         (1, 24, 6, true),
         (3, 32, 8, true),
         (7, 8, 2, true),
-        // Writers that never filled it in.
+        // Writers that never filled it in, or with something else: a frame needs its bytes.
         (1, 16, 0, true),
+        (1, 16, 2, true),
+        (3, 32, 4, true),
         // Where the 24 bits lie in the 32, and whether they are integers, no header says.
         (1, 24, 8, false),
         (1, 16, 8, false),
-        (3, 32, 4, false),
     ] {
         let opened = open(wav(tag, bits, align), "a.wav");
         let case = format!("{bits} bits, blocks of {align} bytes");

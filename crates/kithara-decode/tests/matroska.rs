@@ -141,6 +141,42 @@ fn clusters_that_were_met_are_found_again_without_cues() {
     assert!(on < 200_000, "{on} bytes from the last cluster met");
 }
 
+#[test]
+fn a_seek_behind_the_end_of_the_sound_reads_the_rest_of_a_film_once_or_twice() {
+    let picture = |second: u64| Block {
+        track: 2,
+        millis: second * 1000,
+        frame: vec![0x55; 300],
+    };
+    let cluster = |second: u64| match second {
+        0..20 => [vec![picture(second)], second_of_pcm(second)].concat(),
+        _ => vec![picture(second)],
+    };
+    let clusters: Vec<_> = (0..2_000).map(cluster).collect();
+    let cues: Vec<Cue> = (0..2_000)
+        .map(|second| (second * 1000, 2, second as usize))
+        .collect();
+    let (file, _) = film(&video_and_pcm_tracks(RATE), &clusters, &cues);
+    let length = file.len() as u64;
+    let source = Remote::new(file);
+    let touched = Arc::clone(&source.touched);
+    let mut decoder = open_source(source, "film.mkv").expect("opens");
+    for again in 1..=2 {
+        let to = Duration::from_secs(1_950);
+        let landing = decoder.seek(to, SeekMode::Fast).expect("seeks");
+        assert_eq!(landing.frame, 20 * RATE as u64, "the end");
+        let all = touched.all.load(Ordering::Relaxed);
+        assert!(all < 3 * again * length, "{all} bytes read of {length}");
+        assert!(touched.jumps() < 40, "{} jumps", touched.jumps());
+    }
+    // And what is there is found.
+    let to = Duration::from_secs(19);
+    let landing = decoder.seek(to, SeekMode::Fast).expect("seeks");
+    assert_eq!(landing.frame, 19 * RATE as u64);
+    let chunk = decoder.next_chunk().expect("decodes").expect("goes on");
+    assert_eq!(chunk.pcm[0], 19.0 / 32_768.0);
+}
+
 /// The blocks of a fixture with Vorbis, their times made anew of the frames they begin at.
 fn vorbis(millis: impl Fn(f64) -> u64) -> Vec<u8> {
     let (tracks, blocks) = parts(&fixture("mkv-vorbis.mkv").bytes());

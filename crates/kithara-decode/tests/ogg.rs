@@ -274,3 +274,93 @@ fn absurd_granules_are_no_reason_to_panic() {
 fn not_a_panic(error: &DecodeError) {
     assert!(!matches!(error, DecodeError::Worker { .. }), "{error}");
 }
+
+#[test]
+fn the_first_page_of_audio_may_have_any_number() {
+    for (file, laces) in FILES {
+        // Where a listener of a live stream came in, and a tag that went over more pages once.
+        for jump in [5_000, 3] {
+            let numbered = repaged(file, laces).into_iter().enumerate();
+            let jumped: Vec<u8> = numbered
+                .flat_map(|(at, mut page)| {
+                    if at >= 2 {
+                        page[18..22].copy_from_slice(&(at as u32 + jump).to_le_bytes());
+                    }
+                    sealed(page)
+                })
+                .collect();
+            for remote in [true, false] {
+                let case = format!("{file}: {jump} pages, remote: {remote}");
+                let mut decoder = match remote {
+                    true => open_source(Remote::new(jumped.clone()), file),
+                    false => open(jumped.clone(), file),
+                }
+                .expect("opens");
+                let (got, end) = drain(decoder.as_mut(), &case);
+                end.expect("ends");
+                assert!(got == whole(fixture(file)), "{case}");
+                assert_eq!(decoder.take_notices(), [], "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_begins_much_later_plays_after_a_seek_to_its_beginning() {
+    for (file, laces) in FILES {
+        let later = repaged(file, laces)
+            .into_iter()
+            .map(|page| match granule(&page) {
+                at @ 1.. => with_granule(page, at + 600 * 44_100),
+                _ => page,
+            });
+        let later: Vec<u8> = later.flatten().collect();
+        let mut decoder = open_source(Remote::new(later), file).expect("opens");
+        let landing = decoder.seek(Duration::ZERO, SeekMode::Exact);
+        assert_eq!(landing.expect("seeks").frame, 0, "{file}");
+        let (got, end) = drain(decoder.as_mut(), file);
+        end.unwrap_or_else(|error| panic!("{file}: {error}"));
+        // The last page states no less than it holds.
+        assert!(got == whole(fixture(file)), "{file}: {}", got.len());
+        assert_eq!(decoder.take_notices(), [], "{file}");
+    }
+}
+
+#[test]
+fn what_a_damaged_page_says_of_itself_ends_nothing() {
+    let (file, laces) = FILES[1];
+    let pages = repaged(file, laces);
+    for at in [5, pages.len() / 2, pages.len() - 1] {
+        // Continued, first, last.
+        for flag in [1, 2, 4] {
+            let mut flipped = pages.clone();
+            flipped[at][5] ^= flag;
+            if at + 1 == pages.len() && flag == 4 {
+                continue;
+            }
+            let case = format!("flag {flag} of page {at}");
+            let mut decoder = open(flipped.concat(), file).expect("opens");
+            let (got, end) = drain(decoder.as_mut(), &case);
+            end.unwrap_or_else(|error| panic!("{case}: {error}"));
+            assert!(got == whole(fixture(file)), "{case}: {}", got.len());
+        }
+    }
+}
+
+#[test]
+fn few_bytes_that_claim_to_be_many_pages_are_given_up() {
+    let (file, laces) = FILES[0];
+    let pages = repaged(file, laces);
+    let claims = b"OggS\0\xff\xff\xff\xff\xff\xff\xff\xff".repeat(20_000);
+    let small = pages[3].clone();
+    // All at once, and with a page here and there.
+    let apart = claims
+        .chunks(1300)
+        .flat_map(|claims| [claims, &small].concat());
+    for claims in [claims.clone(), apart.collect()] {
+        let bytes = [pages[..3].concat(), claims, pages[3..].concat()].concat();
+        let mut decoder = open_source(Remote::new(bytes), file).expect("opens");
+        let end = drain(decoder.as_mut(), file).1;
+        assert!(matches!(end, Err(DecodeError::Corrupt { .. })), "{end:?}");
+    }
+}

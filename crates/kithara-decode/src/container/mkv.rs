@@ -58,6 +58,8 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         track,
         clusters,
         cues_read: false,
+        barren: None,
+        probing: false,
         base: None,
         cluster: 0,
         cluster_time: 0,
@@ -175,6 +177,9 @@ struct MkvDemux {
     /// Time in ticks and offset of clusters that were met or are in the cues, in order; the first is the beginning.
     clusters: Vec<(u64, u64)>,
     cues_read: bool,
+    /// From this cluster on no block of the track was found by a seek. Only seeks believe it.
+    barren: Option<u64>,
+    probing: bool,
     base: Option<Base>,
     /// The offset and the time of the cluster at hand.
     cluster: u64,
@@ -224,7 +229,8 @@ impl MkvDemux {
             self.input.progress();
             *at = self.input.pos();
             let at = *at;
-            if self.head.end.is_some_and(|end| at >= end) {
+            let barren = self.barren.filter(|_| self.probing);
+            if self.head.end.is_some_and(|end| at >= end) || barren.is_some_and(|from| at >= from) {
                 return Ok(false);
             }
             let Some(element) = ebml::next(&mut self.input)? else {
@@ -436,10 +442,26 @@ impl MkvDemux {
         }
     }
 
-    /// The last place before this time from which to read on.
-    fn cluster_before(&self, ticks: u64) -> (u64, u64) {
-        let behind = self.clusters[1..].partition_point(|(time, _)| *time < ticks);
-        self.clusters[behind]
+    /// The last place before this time from which to read on, among those known.
+    fn cluster_before(&self, ticks: u64) -> usize {
+        self.clusters[1..].partition_point(|(time, _)| *time < ticks)
+    }
+
+    /// Where the first block of the track behind this cluster begins, and whether that is certain. No cluster is read
+    /// through twice where there is none.
+    fn probe(&mut self, offset: u64) -> Result<Option<(u64, bool)>> {
+        self.go_to(offset);
+        let is_cluster = self.input.peek(4)? == CLUSTER.to_be_bytes();
+        self.probing = true;
+        let found = self.next_block();
+        self.probing = false;
+        if found? {
+            return Ok(Some(self.block_frame()));
+        }
+        if is_cluster {
+            self.barren = Some(self.barren.map_or(offset, |from| from.min(offset)));
+        }
+        Ok(None)
     }
 
     /// The file's time at a frame.
@@ -488,25 +510,26 @@ impl Demux for MkvDemux {
         self.read_cues()?;
         // Early enough for the decoder to settle.
         let early = target.saturating_sub(u64::from(self.track.settle) * 4096);
-        let mut ticks = self.ticks(i64::try_from(early).unwrap_or(i64::MAX));
+        let ticks = self.ticks(i64::try_from(early).unwrap_or(i64::MAX));
+        let mut at = self.cluster_before(ticks);
+        let mut step = 1;
         loop {
-            let (time, offset) = self.cluster_before(ticks);
+            let offset = self.clusters[at].1;
             if offset == self.clusters[0].1 {
                 return Ok(self.rewind());
             }
-            self.go_to(offset);
-            if self.next_block()? {
-                let (frame, exact) = self.block_frame();
-                if frame <= early {
-                    self.primers = self.track.settle;
-                    // Read again by the first packet.
-                    self.frames.clear();
-                    self.input.seek(offset);
-                    return Ok(Arrival { frame, exact });
-                }
+            if let Some((frame, exact)) = self.probe(offset)?
+                && frame <= early
+            {
+                self.primers = self.track.settle;
+                // Read again by the first packet.
+                self.frames.clear();
+                self.input.seek(offset);
+                return Ok(Arrival { frame, exact });
             }
-            // The cue is another track's, and the sound begins later there, or has ended.
-            ticks = time;
+            // The cue is another track's, and the sound begins later there, or has ended, perhaps long ago.
+            at = at.saturating_sub(step);
+            step *= 2;
         }
     }
 }

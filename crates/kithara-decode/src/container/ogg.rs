@@ -44,6 +44,8 @@ struct OggDemux {
     rate: u64,
     /// A packet settles the decoder and gives no frames.
     laps: bool,
+    /// How many frames a packet brings at most, where the headers tell.
+    most: i64,
     serial: u32,
     /// The offset of the first page with audio.
     first: u64,
@@ -58,6 +60,11 @@ struct OggDemux {
     spare: Page,
     /// The number of the stream's next page; `None` after a jump.
     expected: Option<u32>,
+    /// A page of the audio was met since the last jump. What is between the headers and the first of them counts as
+    /// little as their numbers: live streams go on in the middle, and some taggers number only what they write.
+    counting: bool,
+    /// Bytes that were checked for nothing, see [`ogg_page::read`].
+    waste: u64,
     /// The next packet of the page.
     next: usize,
     /// The beginning of a packet that goes on on the next page.
@@ -81,6 +88,7 @@ impl OggDemux {
             params: AudioCodecParameters::new(),
             rate: 1,
             laps: false,
+            most: 0,
             serial: 0,
             first: 0,
             first_number: None,
@@ -89,6 +97,8 @@ impl OggDemux {
             page: Page::default(),
             spare: Page::default(),
             expected: None,
+            counting: false,
+            waste: 0,
             next: 0,
             partial: Vec::new(),
             whole: Vec::new(),
@@ -108,6 +118,8 @@ impl OggDemux {
         let mut metadata = TrackMetadata::default();
         if ident.starts_with(b"\x01vorbis") && ident.len() >= 30 {
             self.laps = true;
+            // The higher half of byte 28 is the size of a long block, as a power of two; a packet brings half of that.
+            self.most = 1 << (ident[28] >> 4) >> 1;
             let spec = limits::spec(
                 u32::from_le_bytes(codec::array(&ident, 12)),
                 ident[11].into(),
@@ -144,7 +156,7 @@ impl OggDemux {
         let mut junk = 0;
         let mut other = None;
         for _ in 0..MAX_HEADER_PAGES {
-            if !ogg_page::read(&mut self.input, &mut self.page, &mut junk)? {
+            if !ogg_page::read(&mut self.input, &mut self.page, &mut junk, &mut self.waste)? {
                 return Err(Fault::Truncated(None));
             }
             if !self.page.first {
@@ -183,6 +195,8 @@ impl OggDemux {
     fn begin_here(&mut self) {
         self.first = self.input.pos();
         self.first_number = self.expected;
+        self.counting = false;
+        self.lost = false;
     }
 
     /// How long the stream is, where looking at its end is free. Only the first page tells what is to be taken off.
@@ -190,7 +204,11 @@ impl OggDemux {
         let Some(end) = self.find_end()? else {
             return Ok(None);
         };
-        let base = self.find_base();
+        let base = match self.may_begin_at_zero() {
+            Ok(true) => Ok(0),
+            Ok(false) => self.find_base(),
+            Err(fault) => Err(fault),
+        };
         self.go_to(self.first);
         // What was noticed is noticed again when it is played.
         self.notices.clear();
@@ -203,6 +221,21 @@ impl OggDemux {
             // Told when it is played.
             Err(_) => MediaDuration::Estimate(spec.time(frames(0))),
         }))
+    }
+
+    /// Whether the first page states no more than it can hold. What goes on in the middle of something states far more,
+    /// and only then it is worth decoding that page to know by how much.
+    fn may_begin_at_zero(&mut self) -> Result<bool> {
+        self.go_to(self.first);
+        // The first packet brings nothing: there is none to lap over.
+        let mut most = -self.most;
+        while self.advance()?.is_some() {
+            most += self.most;
+            if let (Some(granule), true) = (self.page.granule, self.next == self.page.ends.len()) {
+                return Ok(self.page.last || granule <= most);
+            }
+        }
+        Ok(false)
     }
 
     /// The last granule.
@@ -229,10 +262,12 @@ impl OggDemux {
 
     /// Reads on to the next page of the stream; `false` at the end of the bytes. A failed read leaves the page at hand.
     fn turn(&mut self) -> Result<bool> {
+        let mut hole = false;
         loop {
             let mut junk = 0;
             let offset = self.input.pos();
-            let more = ogg_page::read(&mut self.input, &mut self.spare, &mut junk)?;
+            let more =
+                ogg_page::read(&mut self.input, &mut self.spare, &mut junk, &mut self.waste)?;
             if junk > 0 {
                 note(
                     &mut self.notices,
@@ -245,9 +280,11 @@ impl OggDemux {
             if !more {
                 return Ok(false);
             }
+            hole |= junk > 0;
             let own = self.spare.serial == self.serial;
             // Frames of FLAC have sums of their own: of a damaged page only those are lost that do not hold.
             if !self.spare.intact && (self.laps || !own) {
+                hole = true;
                 continue;
             }
             // The first pages of all streams that play together come before anything else (RFC 3533 §4).
@@ -262,28 +299,36 @@ impl OggDemux {
             if !own {
                 continue;
             }
-            self.count(junk > 0);
+            self.count(hole);
+            if !self.spare.intact {
+                // Its flags say nothing.
+                self.spare.continued = !self.partial.is_empty();
+            }
             std::mem::swap(&mut self.page, &mut self.spare);
             self.next = 0;
             return Ok(true);
         }
     }
 
-    /// Looks at the number of the page that was just read.
-    fn count(&mut self, junk: bool) {
+    /// Looks at the number of the page that was just read; whether something else was skipped before it.
+    fn count(&mut self, hole: bool) {
+        if self.expected.is_none() && !self.spare.intact {
+            return;
+        }
         let number = self.expected.filter(|_| !self.spare.intact);
         let number = number.unwrap_or(self.spare.sequence);
         let lost = match self.expected.map(|expected| number.wrapping_sub(expected)) {
             None | Some(0) => false,
-            Some(1..0x8000_0000) => true,
+            Some(1..0x8000_0000) => hole || self.counting,
             // Not counted at all, by some writers.
-            Some(_) => junk,
+            Some(_) => hole,
         };
         if lost {
             self.lost = true;
             self.partial.clear();
         }
         self.expected = Some(number.wrapping_add(1));
+        self.counting = self.first > 0;
     }
 
     /// Goes to the next whole packet: its index on the page, or `usize::MAX` for the one in `whole`.
@@ -305,13 +350,17 @@ impl OggDemux {
                 return Ok(Some(usize::MAX));
             }
             self.keep_open_packet()?;
-            if self.page.last && self.page.serial == self.serial {
+            if self.page.last && self.page.intact && self.page.serial == self.serial {
                 self.ended = true;
                 return Ok(None);
             }
             if !self.turn()? {
-                // The last page says that it is the last; this one did not.
-                return Err(Fault::Truncated(None));
+                // The last page says that it is the last, even a damaged one behind which nothing comes.
+                self.ended = self.page.last;
+                return match self.ended {
+                    true => Ok(None),
+                    false => Err(Fault::Truncated(None)),
+                };
             }
             if !self.page.continued {
                 self.partial.clear();
@@ -348,6 +397,7 @@ impl OggDemux {
         self.page.body.clear();
         self.page.last = false;
         self.expected = self.first_number.filter(|_| offset == self.first);
+        self.counting = false;
         self.partial.clear();
         self.next = 0;
         self.ended = false;
@@ -384,7 +434,7 @@ impl OggDemux {
         let mut page = Page::default();
         let mut junk = 0;
         loop {
-            match ogg_page::read(&mut self.input, &mut page, &mut junk) {
+            match ogg_page::read(&mut self.input, &mut page, &mut junk, &mut self.waste) {
                 Ok(true) => {}
                 Ok(false) | Err(Fault::Truncated(_) | Fault::Corrupt(_)) => return Ok(None),
                 Err(fault) => return Err(fault),

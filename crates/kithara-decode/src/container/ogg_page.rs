@@ -10,6 +10,11 @@ use crate::{limits, memory};
 /// Granules up to here leave room to calculate with them; no others make sense.
 const GRANULES: std::ops::RangeInclusive<i64> = 0..=1 << 56;
 
+/// Bytes that may be checked without a page coming of it, before those that are pages are reckoned against them.
+const WASTE: u64 = 4 << 20;
+/// As many more of them does each byte of a page allow.
+const REFUND: u64 = 16;
+
 /// A page.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
@@ -37,7 +42,14 @@ pub(crate) fn granule(head: &[u8]) -> Option<i64> {
 
 /// Reads the page at the input's position into `page`; `false` where the bytes end. Other bytes, and damaged pages whose
 /// length is wrong too, are skipped and counted in `junk`.
-pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result<bool> {
+///
+/// Few bytes can claim to be many long pages, each of which has to be checked. `waste` bounds that over the whole stream.
+pub(crate) fn read(
+    input: &mut Input,
+    page: &mut Page,
+    junk: &mut u64,
+    waste: &mut u64,
+) -> Result<bool> {
     loop {
         let head = input.peek(27)?;
         if head.is_empty() {
@@ -46,7 +58,7 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
         if head.len() < 27 {
             return Err(Fault::Truncated(None));
         }
-        if head.starts_with(b"OggS\0") && fill(input, page)? {
+        if head.starts_with(b"OggS\0") && fill(input, page, waste)? {
             return Ok(true);
         }
         let window = input.peek(limits::SNIFF_BYTES)?;
@@ -68,8 +80,7 @@ pub(crate) fn read(input: &mut Input, page: &mut Page, junk: &mut u64) -> Result
 
 /// Whether it is a page: one whose checksum holds, or one that ends where another begins. Nothing changes unless it is
 /// there whole: an interrupted read is repeated.
-fn fill(input: &mut Input, page: &mut Page) -> Result<bool> {
-    input.progress();
+fn fill(input: &mut Input, page: &mut Page, waste: &mut u64) -> Result<bool> {
     let offset = input.pos();
     let laces = usize::from(input.peek(27)?[26]);
     let table = input
@@ -85,6 +96,10 @@ fn fill(input: &mut Input, page: &mut Page) -> Result<bool> {
     if !intact {
         let next = &input.peek(size + 5)?[size..];
         if !next.is_empty() && next != b"OggS\0" {
+            *waste += size as u64;
+            if *waste > WASTE {
+                return Err(Fault::corrupt("too much that looks like Ogg pages is none"));
+            }
             return Ok(false);
         }
     }
@@ -109,6 +124,8 @@ fn fill(input: &mut Input, page: &mut Page) -> Result<bool> {
     page.body.clear();
     memory::extend(&mut page.body, &whole[27 + laces..])?;
     input.skip(size as u64);
+    *waste = waste.saturating_sub(REFUND * size as u64);
+    input.progress();
     Ok(true)
 }
 

@@ -48,8 +48,9 @@ pub(super) struct FragmentReader<'s> {
     fragment: Option<Fragment>,
     /// Where a fragment begins that gives no time of its own.
     time: u64,
-    /// Where the track ends by the headers, as far as they speak of this track alone.
-    promised: Option<u64>,
+    /// Where the track ends by the headers, as far as they speak of this track alone; and the same if they were
+    /// written in its own units, as some are.
+    promised: Option<(u64, u64)>,
     index: FragmentIndex,
 }
 
@@ -174,9 +175,9 @@ impl<'s> FragmentReader<'s> {
         let indexed = self.index.end().is_some_and(|(_, offset)| pos < offset);
         // Writers round, and may state what they were asked for instead of what they wrote; not by a fragment, though.
         let rounding = u64::from(self.track.timescale) / 4;
-        let timed = self
-            .promised
-            .is_some_and(|end| self.time.saturating_add(rounding) < end);
+        let timed = self.promised.is_some_and(|(end, unscaled)| {
+            self.time.saturating_add(rounding) < end && self.time.abs_diff(unscaled) > rounding / 5
+        });
         indexed || timed
     }
 
@@ -472,14 +473,14 @@ fn movie_duration(movie: &Movie) -> Option<(u64, u32)> {
     in_movie.or(headers.1.map(|duration| (duration, movie.audio.timescale)))
 }
 
-/// In units of the track. What the movie says of itself is the longest of its tracks: it counts where there is no other.
-fn promised_end(movie: &Movie) -> Option<u64> {
-    let (duration, timescale) = match movie.tracks {
-        1 => movie_duration(movie)?,
-        _ if movie.audio.table.count() == 0 => (movie.audio.duration?, movie.audio.timescale),
-        _ => return None,
-    };
-    movie.audio.rescale(duration, timescale)
+/// In units of the track, and as it is written. What the movie says of itself is the longest of its tracks, with the
+/// empty edits before them: it counts where there is one track, and no edit.
+fn promised_end(movie: &Movie) -> Option<(u64, u64)> {
+    if movie.tracks != 1 || movie.edited {
+        return None;
+    }
+    let (duration, timescale) = movie_duration(movie)?;
+    Some((movie.audio.rescale(duration, timescale)?, duration))
 }
 
 impl FormatReader for FragmentReader<'_> {

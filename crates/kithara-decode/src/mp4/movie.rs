@@ -74,6 +74,8 @@ pub(super) struct Movie {
     pub fragment_duration: Option<u64>,
     pub defaults: TrackDefaults,
     pub tracks: u32,
+    /// The track has edits, wherever they are now.
+    pub edited: bool,
     pub audio: AudioTrack,
     pub tags: Option<MetadataRevision>,
     pub itunsmpb: Option<String>,
@@ -135,6 +137,7 @@ impl Found {
             fragment_duration: self.fragment_duration,
             defaults: defaults.map_or_else(TrackDefaults::default, |(_, defaults)| *defaults),
             tracks: self.tracks,
+            edited: !audio.edits.is_empty(),
             audio,
             itunsmpb: self.tags.take_itunsmpb(),
             tags: self.tags.into_revision(),

@@ -456,6 +456,24 @@ fn an_end_before_the_one_that_is_stated_is_a_cut() {
     // Rounding, and a little that an encoder never gave, are not a cut.
     let (mut reader, _) = Scripted::new(movie_lasts(700)).open().unwrap();
     assert_eq!(all(&mut reader).len(), 18);
+    // Nor is a length in the units of the track instead of the movie's, or one that begins with an empty edit.
+    let (mut reader, _) = Scripted::new(movie_lasts(1000)).open().unwrap();
+    assert_eq!(all(&mut reader).len(), 18);
+    let delayed = MovieBuilder {
+        lasts: 1800,
+        edits: Some(full(
+            b"elst",
+            0,
+            0,
+            &[2, 1200, u32::MAX, 0x1_0000, 600, 0, 0x1_0000],
+        )),
+        ..MovieBuilder::fragmented()
+    };
+    let media = long(None).split_off(movie().len());
+    let (mut reader, _) = Scripted::new([delayed.file(), media].concat())
+        .open()
+        .unwrap();
+    assert_eq!(all(&mut reader).len(), 18);
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl Body {
                 gate: gate.clone(),
                 claims: Coverage::new(),
                 stands_back: false,
+                ends_here: false,
                 changed: false,
                 waker: None,
             },
@@ -379,18 +380,34 @@ impl Body {
     }
 
     pub(crate) fn end_at(&self, len: u64) {
-        let gates = {
+        let (gates, cut_short) = {
             let mut state = self.state.lock();
             state.end = Some(len);
-            state.gates(NOBODY)
+            (state.gates(NOBODY), state.cut_short())
         };
         for gate in gates {
             gate.lock().end_at(len);
         }
+        for member in cut_short {
+            self.cover_again(member, &(0..len));
+        }
+    }
+
+    /// The end for one member alone, as long as nobody knows better.
+    pub(crate) fn end_here(&self, seat: &Seat, len: u64) {
+        {
+            let mut state = self.state.lock();
+            let is_known = state.end.is_some();
+            match state.members.get_mut(&seat.member) {
+                Some(member) if !is_known => member.ends_here = true,
+                _ => return,
+            }
+        }
+        seat.gate.lock().end_at(len);
     }
 
     pub(crate) fn complete(self: &Arc<Self>, seat: &Seat, len: u64) -> Result<(), StorageError> {
-        let (gates, wakers) = {
+        let (gates, cut_short, wakers) = {
             let mut state = self.state.lock();
             if let Some(gap) = state.coverage.next_gap(0, len) {
                 return Err(StorageError::Incomplete {
@@ -403,20 +420,23 @@ impl Body {
             state.window.seal(0..len);
             (
                 state.gates(seat.member),
+                state.cut_short(),
                 state.changed_for_others(seat.member),
             )
         };
+        seat.gate.lock().end_at(len);
         for gate in gates {
             let mut gate = gate.lock();
             gate.end_at(len);
             // One that lacks bytes hears of them later, and until then of its end only.
             let _ = gate.commit(len);
         }
+        for member in cut_short {
+            self.cover_again(member, &(0..len));
+        }
         wake(wakers);
         self.call_keeper();
-        let mut gate = seat.gate.lock();
-        gate.end_at(len);
-        gate.commit(len)
+        seat.gate.lock().commit(len)
     }
 }
 

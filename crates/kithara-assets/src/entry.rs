@@ -220,6 +220,14 @@ impl Entry {
         self.seat().body.end_at(len);
     }
 
+    /// Says that this entry's readers are at the end there, whether or not the resource goes on: where nothing proves how
+    /// long it is. Other entries, and whoever opens it next, don't hear of it. What [`end_at`](Self::end_at) says later, of
+    /// any entry, goes before.
+    pub fn end_here(&self, len: u64) {
+        let seat = self.seat();
+        seat.body.end_here(&seat, len);
+    }
+
     /// Says that the title was found unchanged at its origin at this time, in seconds since 1970.
     pub fn validated(&self, at_unix: u64) {
         *self.lease.hold.validated_at.lock() = Some(at_unix);

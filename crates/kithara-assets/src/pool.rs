@@ -259,7 +259,7 @@ impl Disk for HandlePool {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
-        self.disk.list(path)
+        with_room(&self.open, || self.disk.list(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -279,7 +279,8 @@ impl Disk for HandlePool {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)
+        // It opens the folder for that.
+        with_room(&self.open, || self.disk.sync_dir(path))
     }
 
     fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -348,12 +349,20 @@ mod tests {
         }
     }
 
+    impl Counting {
+        /// What opening one more comes to, also where it is closed again at once.
+        fn room(&self) -> io::Result<()> {
+            const EMFILE: i32 = if cfg!(unix) { 24 } else { 4 };
+            match self.open.load(Ordering::Relaxed) < self.allowed {
+                true => Ok(()),
+                false => Err(io::Error::from_raw_os_error(EMFILE)),
+            }
+        }
+    }
+
     impl Disk for Counting {
         fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-            if self.open.load(Ordering::Relaxed) >= self.allowed {
-                const EMFILE: i32 = if cfg!(unix) { 24 } else { 4 };
-                return Err(io::Error::from_raw_os_error(EMFILE));
-            }
+            self.room()?;
             let file = self.disk.open(path, access)?;
             let now = self.open.fetch_add(1, Ordering::Relaxed) + 1;
             self.most.fetch_max(now, Ordering::Relaxed);
@@ -365,6 +374,7 @@ mod tests {
         }
 
         fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
+            self.room()?;
             self.disk.list(path)
         }
 
@@ -381,10 +391,12 @@ mod tests {
         }
 
         fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            self.room()?;
             self.disk.sync_dir(path)
         }
 
         fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
+            self.room()?;
             self.disk.lock(path, kind)
         }
 
@@ -437,6 +449,36 @@ mod tests {
         drop(files);
         assert!(pool.open.lock().files.is_empty() && pool.open.lock().all.is_empty());
         assert!(most.load(Ordering::Relaxed) <= 4, "{most:?}");
+    }
+
+    #[test]
+    fn folders_are_looked_at_synced_and_locked_where_the_process_may_open_no_more() {
+        let pool = HandlePool::new(
+            Arc::new(Counting {
+                disk: MemDisk::new(),
+                open: Arc::default(),
+                most: Arc::default(),
+                allowed: 2,
+            }),
+            &StoreOptions::default(),
+        );
+        let files = [0, 1].map(|number| {
+            let path = PathBuf::from(format!("/{number}"));
+            pool.open(&path, Access::Create).unwrap()
+        });
+        // Both are open again.
+        let fill = || {
+            for file in &files {
+                file.len().unwrap();
+            }
+        };
+        fill();
+        pool.sync_dir(Path::new("/")).unwrap();
+        fill();
+        assert_eq!(pool.list(Path::new("/")).unwrap().len(), 2);
+        fill();
+        let lock = pool.lock(Path::new("/lock"), LockKind::Exclusive).unwrap();
+        assert!(lock.is_some());
     }
 
     #[test]

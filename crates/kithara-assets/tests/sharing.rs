@@ -7,11 +7,12 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
-use kithara_assets::{Conflict, EntryState, Keep, StoreEvent};
+use kithara_assets::{Conflict, Entry, EntryState, Keep, StoreEvent};
 use kithara_storage::{
     Disk, Interrupt, MemDisk, ResourceExt, ResourceStatus, SimDisk, StorageError, StorageResource,
+    WaitOutcome,
 };
 
 use support::*;
@@ -78,6 +79,32 @@ fn what_one_has_claimed_the_other_does_not_get_until_it_is_given_back() {
     assert!(two.poll_changed(cx).is_pending());
     assert!(two.snapshot().others.is_empty());
     assert_eq!(two.claim(150..300), 150..300);
+}
+
+#[test]
+fn an_end_for_one_entry_is_none_for_the_others_and_gives_way_to_the_true_one() {
+    for complete in [true, false] {
+        let store = store_on(&disk());
+        let (one, two) = (store.open(&key(&store, "a")), store.open(&key(&store, "a")));
+        one.write(0, &bytes(1, 0..100)).unwrap();
+        one.end_here(100);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut behind = |entry: &Entry| entry.resource().poll_range(cx, 100..300);
+        assert!(matches!(behind(&one), Poll::Ready(Ok(WaitOutcome::Eof))));
+        assert!(behind(&two).is_pending());
+        assert_eq!((two.snapshot().end, two.state()), (None, EntryState::Join));
+        two.write(100, &bytes(1, 100..300)).unwrap();
+        assert!(matches!(behind(&two), Poll::Ready(Ok(WaitOutcome::Ready))));
+        assert!(matches!(behind(&one), Poll::Ready(Ok(WaitOutcome::Eof))));
+        match complete {
+            true => two.complete(300).unwrap(),
+            false => two.end_at(300),
+        }
+        assert!(matches!(behind(&one), Poll::Ready(Ok(WaitOutcome::Ready))));
+        one.end_here(100);
+        assert_eq!(assert_true(&one, 1, 300), 300);
+        one.complete(300).unwrap();
+    }
 }
 
 #[test]
@@ -341,7 +368,7 @@ fn generations_never_mix_whatever_is_done_in_whatever_order() {
         let (mut dice, disk) = (Dice(seed), disk());
         let mut store = store_on(&disk);
         let mut origin = 1;
-        let mut entries: Vec<Option<kithara_assets::Entry>> = vec![None, None, None];
+        let mut entries: Vec<Option<Entry>> = vec![None, None, None];
         // A reader that started on one generation, and which.
         let mut reader: Option<(StorageResource, u64)> = None;
         for _ in 0..120 {
@@ -390,12 +417,12 @@ fn generations_never_mix_whatever_is_done_in_whatever_order() {
 }
 
 /// Which content an entry is at, by what the origin has said of it.
-fn content(entry: &kithara_assets::Entry) -> Option<u64> {
+fn content(entry: &Entry) -> Option<u64> {
     let etag = entry.snapshot().facts?.etag?;
     etag.trim_matches('"').parse().ok()
 }
 
-fn assert_all_of_one(entry: &kithara_assets::Entry, total: u64) {
+fn assert_all_of_one(entry: &Entry, total: u64) {
     match content(entry) {
         Some(content) => {
             assert_true(entry, content, total);

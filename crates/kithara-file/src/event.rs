@@ -30,7 +30,7 @@ pub enum FileEvent {
         what: String,
     },
     /// The file is played as it was stored, but the server has another one now: the next open asks for that first, and plays
-    /// what is stored only if there is no answer.
+    /// what is stored only if there is no answer, or none within two seconds.
     Stale {
         /// Which property differs.
         what: String,

@@ -10,6 +10,8 @@ const AT_ONCE: u32 = 2;
 const AHEAD: u32 = 3;
 /// How many failures are the end where the network layer, which counts bytes that came before, does not notice it.
 const ALL: u32 = 7;
+/// How long to rest after a first failure that the network layer does not notice; twice that after the next, and so on.
+const FIRST_REST: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is honoured.
 const MAX_REST: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,18 @@ impl Patience {
         let wait = error.root().retry_after();
         let wait = wait.filter(|wait| !wait.is_zero() && *wait <= MAX_REST);
         self.rest_until = wait.map(|wait| now + wait);
+    }
+
+    /// Nothing is asked before then.
+    pub(crate) fn rest(&mut self, until: Duration) {
+        self.rest_until = self.rest_until.max(Some(until));
+    }
+
+    /// Rests for longer the more has failed; how long.
+    pub(crate) fn back_off(&mut self, now: Duration) -> Duration {
+        let delay = FIRST_REST * (1 << self.spent.saturating_sub(1).min(5));
+        self.rest(now + delay);
+        delay
     }
 
     /// Whether nothing is to be tried any more, not even for the reader.

@@ -150,8 +150,11 @@ enum State {
     Unopened,
     /// It has not answered yet.
     Opening,
-    /// All of it is stored, but the server had another one already: it is asked first.
-    Doubtful,
+    /// All of it is stored, but the server had another one already: it is asked first. Who listens is kept waiting only
+    /// until then.
+    Doubtful {
+        until: Duration,
+    },
     Fetching,
     Complete,
     /// As much as was asked for is stored, and nobody listens.
@@ -175,6 +178,8 @@ struct Transfer {
     for_reader: bool,
     /// Whether it broke and has brought nothing since.
     broken: bool,
+    /// When the network layer was going to try again, the last time it broke.
+    retried_at: Option<Duration>,
 }
 
 impl FilePlan {
@@ -318,6 +323,7 @@ impl FilePlan {
             brought: 0,
             for_reader,
             broken: false,
+            retried_at: None,
         });
         let if_range = self
             .origin
@@ -487,12 +493,16 @@ impl Plan for FilePlan {
                 attempt,
                 delay,
                 error,
-            } => self.heard_retrying(fetch, attempt, delay, error),
+            } => {
+                self.expect_retry(fetch, now + delay);
+                self.heard_retrying(fetch, attempt, delay, error);
+            }
             Input::Done { fetch } => self.heard_done(now, fetch),
             Input::Failed { fetch, error } => self.heard_failed(now, fetch, error),
             Input::Tick => {
                 self.patience.handle_tick(now);
                 self.close_if_idle(now);
+                self.end_doubt(now);
                 self.schedule(now);
             }
         }
@@ -505,7 +515,11 @@ impl Plan for FilePlan {
     fn deadline(&self) -> Option<Duration> {
         let idle = self.paused.then(|| self.last_demand + self.policy.idle);
         let rest = self.patience.rest_until();
-        idle.into_iter().chain(rest).min()
+        let doubt = match self.state {
+            State::Doubtful { until } if self.amount.is_none() => Some(until),
+            _ => None,
+        };
+        idle.into_iter().chain(rest).chain(doubt).min()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kithara_file::{FileEvent, FilePlan, FilePolicy};
 use kithara_stream::assets::{AssetStoreBuilder, Facts, StoreOptions};
-use kithara_stream::net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
+use kithara_stream::net::{Etag, NetError, RangeSupport, RedactedUrl, ResponseHead};
 use kithara_stream::{
     Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, ResourceId, Stored, StreamError, Wish,
 };
@@ -402,4 +402,64 @@ fn a_break_too_far_from_the_front_counts_once_and_not_for_ever() {
         begin(&mut hand, again.id, head.clone());
         running = again.id;
     }
+}
+
+/// A response from the front that says nothing of its length, and its bytes up to there.
+fn in_order(hand: &mut Hand, until: u64) -> FetchId {
+    let first = fetch(&hand.stands(Stored::default())).id;
+    let mut head = ResponseHead::whole(&url(), 0);
+    (head.total, head.end, head.ranges) = (None, None, RangeSupport::No);
+    head.length_proof = false;
+    head.validators.etag = Etag::parse("\"v1\"");
+    hand.hear(Input::Head { fetch: first, head });
+    hand.stored(first, 0..until);
+    first
+}
+
+#[test]
+fn an_end_that_nothing_proves_is_told_as_such_and_gives_way_to_a_proven_one() {
+    let mut hand = Hand::opening();
+    let first = in_order(&mut hand, MIB);
+    let wishes = hand.hear(Input::Done { fetch: first });
+    let here = |wish: &Wish<FileEvent>| matches!(wish, Wish::Length { len, proven: false, .. } if *len == MIB);
+    assert!(wishes.iter().any(here), "{wishes:?}");
+    assert!(!asks(&hand.want(MIB)), "it is the end");
+    // Somebody else hears more of it, and then stops.
+    let wishes = hand.stands(Stored {
+        coverage: std::iter::once(0..MIB + 1).collect(),
+        facts: Some(Facts {
+            total: Some(2 * MIB),
+            ..Facts::default()
+        }),
+        end: Some(2 * MIB),
+        ..Stored::default()
+    });
+    assert_eq!(fetch(&wishes).range.start, MIB + 1);
+}
+
+#[test]
+fn a_response_that_begins_again_begins_when_that_was_told() {
+    let mut hand = Hand::opening();
+    let first = in_order(&mut hand, 2 * MIB);
+    let delay = Duration::from_secs(3);
+    let error = Arc::new(NetError::BodyFailed);
+    hand.hear(Input::Retrying {
+        fetch: first,
+        attempt: 1,
+        delay,
+        error,
+    });
+    let error = NetError::RangeUnsupported {
+        url: RedactedUrl::new(&url()),
+        offset: 2 * MIB,
+    };
+    let error = StreamError::Net(Arc::new(error));
+    let wishes = hand.hear(Input::Failed {
+        fetch: first,
+        error,
+    });
+    assert!(!asks(&wishes) && !asks(&hand.want(2 * MIB)));
+    assert_eq!(hand.0.deadline(), Some(delay));
+    hand.1 = delay;
+    assert!(asks(&hand.hear(Input::Tick)));
 }

@@ -317,6 +317,14 @@ fn a_file_known_as_outdated_is_asked_for_before_it_is_read() {
             assert_eq!((outcome.discarded, outcome.outdated), (0, 0));
         }
     }
+    // An answer that takes its time keeps nobody waiting, and counts for the next open.
+    let mut world = World::calm(len);
+    world.link.latency = Duration::from_secs(5);
+    world.origin.changes_at_request = Some(0);
+    let outcome = listen(&world, shelf, &[Move::Pause(Duration::from_secs(9)), ALL]);
+    assert_eq!(outcome.published_at, Some(Duration::from_secs(2)));
+    assert_eq!((outcome.outdated, count(&outcome, is_stale)), (1, 1));
+    assert!(outcome.refusals.is_empty());
     // What is known to be missing anyway is asked for, and tells.
     let mut half = Shelf::of(len, &[0..MIB]);
     half.outdated = true;

@@ -275,3 +275,47 @@ fn what_somebody_takes_over_from_a_prefetch_is_left_to_him() {
         assert!(outcome.told_end_at.is_some() && outcome.completed, "{what}");
     }
 }
+
+#[test]
+fn a_response_without_a_length_that_ends_before_the_file_does_is_not_its_end() {
+    let len = 3 * MIB;
+    let mut world = open_ended(2 * MIB);
+    let known = || Shelf::of(len, &[0..MIB]);
+    let outcome = run(plan(), &world, known(), &[ALL]);
+    let (at, error) = &outcome.refusals[0];
+    assert_eq!(*at, 2 * MIB);
+    assert!(matches!(error, StreamError::Net(_)), "{error:?}");
+    let asked = outcome.requests.len();
+    assert!((3..=8).contains(&asked), "{asked}");
+    assert!(outcome.waited > Duration::from_secs(20), "{asked} at once");
+    assert_eq!(outcome.discarded, 0);
+    // A proven end is that of another file.
+    world.origin.proves_end = true;
+    let outcome = run(plan(), &world, known(), &[ALL]);
+    assert_eq!((outcome.requests.len(), outcome.discarded), (1, 1));
+    // One that comes through in the end is read to the end.
+    world.origin.proves_end = false;
+    world.origin.len = len;
+    let outcome = run(plan(), &world, known(), &[ALL]);
+    assert!(outcome.completed && outcome.refusals.is_empty());
+}
+
+#[test]
+fn a_listener_who_takes_step_after_step_ends_no_prefetch_that_comes_from_the_front() {
+    let len = 8 * MIB;
+    let mut world = World::calm(len);
+    world.origin.ranges = false;
+    let mut shelf = Shelf::default();
+    // Each step is what the prefetch is about to bring.
+    for step in 1..30_u64 {
+        let at = step * 200;
+        let next = (at - 40) * 1000;
+        let taken = next - 20 * KIB..next + 12 * KIB;
+        shelf = shelf
+            .then(at, Happening::Claimed(taken.clone()))
+            .then(at + 60, Happening::Brought(taken));
+    }
+    let outcome = run(plan().with_amount(Amount::All), &world, shelf, &HOUR);
+    assert!(outcome.completed && outcome.told_end_at.is_some());
+    assert_eq!(outcome.requests.len(), 1, "{:?}", outcome.requests);
+}

@@ -214,6 +214,8 @@ impl<P: Plan> Driver<P> {
                     Err(error) => self.give_up(index, error),
                 }
             }
+            // It ended before everything was compared, which tells nothing.
+            Step::End if self.transfers[index].is_compared_in_part() => self.cannot_compare(index),
             Step::End => {
                 self.end(index);
                 self.hear(Input::Done { fetch: id });
@@ -228,15 +230,16 @@ impl<P: Plan> Driver<P> {
                 let what = "its bytes".into();
                 self.give_up(index, StreamError::ContentChanged { name, what });
             }
-            Step::Incomparable => {
-                let coming = self.transfers[index].coming();
-                let error = StorageError::Incomplete {
-                    final_len: coming.end,
-                    gap: coming,
-                };
-                self.give_up(index, StreamError::Storage(Arc::new(error)));
-            }
+            Step::Incomparable => self.cannot_compare(index),
         }
+    }
+
+    /// Bytes are missing of one side or the other.
+    fn cannot_compare(&mut self, index: usize) {
+        let gap = self.transfers[index].coming();
+        let final_len = gap.end;
+        let error = StorageError::Incomplete { gap, final_len };
+        self.give_up(index, StreamError::Storage(Arc::new(error)));
     }
 
     /// A comparison is done when everything was compared, however much more the server would send.
@@ -296,8 +299,13 @@ impl<P: Plan> Driver<P> {
                 }
             }
             Wish::Publish(facts) => self.publish(facts),
-            Wish::Length { resource, len } => match self.shelf.entry(resource) {
-                Ok(entry) => entry.end_at(len),
+            Wish::Length {
+                resource,
+                len,
+                proven,
+            } => match self.shelf.entry(resource) {
+                Ok(entry) if proven => entry.end_at(len),
+                Ok(entry) => entry.end_here(len),
                 Err(error) => self.break_off(&error),
             },
             Wish::Complete { resource, len } => {

@@ -228,6 +228,9 @@ pub enum Wish<E> {
         resource: ResourceId,
         /// Its length in bytes.
         len: u64,
+        /// Whether anything proves it. What nothing proves is the end for this stream alone: others that read the same
+        /// resource don't hear of it.
+        proven: bool,
     },
     /// Every byte of a resource is stored.
     Complete {

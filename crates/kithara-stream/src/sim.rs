@@ -454,9 +454,11 @@ impl<P: Plan> Stage<P> {
                 self.known_len = facts.len;
                 self.out.published_at = Some(self.now);
             }
-            Wish::Length { len, .. } => {
+            Wish::Length { len, proven, .. } => {
                 self.known_len = Some(len);
-                self.shelf.end = Some(len);
+                if proven {
+                    self.shelf.end = Some(len);
+                }
             }
             Wish::Complete { len, .. } => {
                 assert!(

@@ -135,6 +135,11 @@ impl Transfer {
             && self.offset < self.end
     }
 
+    /// Whether it has not compared yet all that it is to compare.
+    pub(crate) fn is_compared_in_part(&self) -> bool {
+        self.compares_until.is_some_and(|until| self.offset < until)
+    }
+
     /// Takes the next step; after `End` or `Failed` it must be dropped.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let Some(pending) = &mut self.pending else {

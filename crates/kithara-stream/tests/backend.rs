@@ -98,7 +98,11 @@ impl Plan for Hundreds {
         match input {
             Input::Tick => {
                 let resource = ResourceId(0);
-                self.wishes.push_back(Wish::Length { resource, len: LEN });
+                self.wishes.push_back(Wish::Length {
+                    resource,
+                    len: LEN,
+                    proven: true,
+                });
                 self.publish(RunCause::Start);
             }
             Input::Demand(demand) => {

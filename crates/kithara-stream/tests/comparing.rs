@@ -64,8 +64,13 @@ impl Plan for Comparing {
 }
 
 fn compare(dir: &Path, content: u8, whole: bool) -> Result<(), StreamError> {
-    let (store, net) = (store(dir), FakeNet::new(content));
+    let net = FakeNet::new(content);
     net.whole.store(whole, Ordering::SeqCst);
+    compare_with(dir, net)
+}
+
+fn compare_with(dir: &Path, net: Arc<FakeNet>) -> Result<(), StreamError> {
+    let store = store(dir);
     let (verdict, told) = std::sync::mpsc::channel();
     let plan = Comparing {
         key: store.key(&url(), &url()),
@@ -91,7 +96,20 @@ fn a_comparison_ends_when_it_has_compared_and_says_nothing_of_what_is_lost() {
             "{error:?}"
         );
     }
+    // In a folder of its own, which no store has open.
+    let dir = tempfile::tempdir().unwrap();
+    leave(&store(dir.path()), 4, 0..200_000);
     flip(dir.path(), &content(4)[70_000..70_100]);
     let error = compare(dir.path(), 5, false).unwrap_err();
+    assert!(matches!(&error, StreamError::Storage(_)), "{error:?}");
+}
+
+#[test]
+fn an_answer_that_ends_before_it_could_be_compared_says_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    leave(&store(dir.path()), 4, 0..200_000);
+    let net = FakeNet::new(4);
+    net.empty.store(true, Ordering::SeqCst);
+    let error = compare_with(dir.path(), net).unwrap_err();
     assert!(matches!(&error, StreamError::Storage(_)), "{error:?}");
 }

@@ -135,7 +135,11 @@ impl Plan for Greedy {
                     facts,
                     keep,
                 });
-                self.wishes.push_back(Wish::Length { resource, len: LEN });
+                self.wishes.push_back(Wish::Length {
+                    resource,
+                    len: LEN,
+                    proven: true,
+                });
                 self.wishes.push_back(Wish::Validated { resource });
                 if let Some(until) = self.lowered {
                     let fetch = FetchId(self.next);

@@ -107,7 +107,7 @@ impl Body {
 
     /// The gate of a member has just let go of `range`. What came anew before that was nothing new to it, and nobody brings
     /// it again: so it is told of it now.
-    fn cover_again(&self, member: u64, range: &Range<u64>) {
+    pub(super) fn cover_again(&self, member: u64, range: &Range<u64>) {
         let (gate, there, end) = {
             let state = self.state.lock();
             let Some(member) = state.members.get(&member) else {

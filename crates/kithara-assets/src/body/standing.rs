@@ -65,6 +65,8 @@ pub(super) struct Member {
     pub(super) claims: Coverage,
     /// Its claims give way to those of members that don't.
     pub(super) stands_back: bool,
+    /// Its gate has an end that nobody else knows of, and hears of nothing behind it.
+    pub(super) ends_here: bool,
     pub(super) changed: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -209,6 +211,14 @@ impl State {
             .iter()
             .filter(|(member, _)| **member != but)
             .map(|(_, member)| member.gate.clone())
+            .collect()
+    }
+
+    /// Those whose gates have ended earlier than the resource does, which is known now.
+    pub(super) fn cut_short(&mut self) -> Vec<u64> {
+        let members = self.members.iter_mut();
+        members
+            .filter_map(|(number, one)| std::mem::take(&mut one.ends_here).then_some(*number))
             .collect()
     }
 

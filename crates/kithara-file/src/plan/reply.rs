@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kithara_stream::net::{NetError, RangeSupport, ResponseHead};
+use kithara_stream::net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
 use kithara_stream::{FetchId, RunCause, RunFacts, StreamError, Wish};
 
 use super::{FilePlan, PROGRESS_STEP, Postponed, Transfer};
@@ -94,10 +94,13 @@ impl FilePlan {
     }
 
     fn announce_length(&mut self) {
-        if let Some(len) = self.origin.as_ref().and_then(|origin| origin.total) {
+        if let Some(origin) = &self.origin
+            && let Some(len) = origin.total
+        {
             self.wishes.push_back(Wish::Length {
                 resource: self.resource,
                 len,
+                proven: !origin.end_unproven,
             });
         }
     }
@@ -130,20 +133,27 @@ impl FilePlan {
         self.measure(now, &transfer);
         self.report_progress(0);
         if transfer.coming.end == u64::MAX {
-            self.heard_end(transfer.coming.start);
+            self.heard_end(now, &transfer);
         }
         self.schedule(now);
     }
 
     /// A response of no announced length has ended. If nothing proves that this is the end of the file, it is the end for
     /// whoever hears it now, and nobody is told so who would keep it.
-    fn heard_end(&mut self, at: u64) {
+    fn heard_end(&mut self, now: Duration, transfer: &Transfer) {
+        let at = transfer.coming.start;
         let stored = self.coverage.end();
-        let Some(origin) = self.origin.as_mut().filter(|known| known.total.is_none()) else {
+        let Some(origin) = &mut self.origin else {
             return;
         };
-        if origin.end_proven {
-            return self.learn_end(at);
+        match (origin.told_total(), origin.total) {
+            (Some(known), _) if at < known && origin.end_proven => {
+                return self.changed(format!("its length, from {known} to {at} bytes"));
+            }
+            (None, _) if origin.end_proven => return self.learn_end(at),
+            (_, Some(known)) if at < known => return self.heard_cut(now, transfer, known),
+            (_, Some(_)) => return,
+            (_, None) => {}
         }
         // What was cut off earlier than the last time has not become shorter.
         let len = at.max(stored);
@@ -151,6 +161,28 @@ impl FilePlan {
         origin.end_unproven = true;
         self.announce_length();
         self.event(FileEvent::EndUnproven { len });
+    }
+
+    /// A response that told no length ended before the file did. The network layer could not know that it broke, so that
+    /// here is where it is asked again after a while, and not for ever.
+    fn heard_cut(&mut self, now: Duration, transfer: &Transfer, expected: u64) {
+        let cut = NetError::Truncated {
+            url: RedactedUrl::new(&self.url),
+            expected,
+            got: transfer.coming.start,
+        };
+        self.patience.handle_failure(now, &cut);
+        let error = Arc::new(cut);
+        if self.patience.is_over() || !self.starts_over() {
+            return self.heard_lost(now, transfer, StreamError::Net(error));
+        }
+        let delay = self.patience.back_off(now);
+        self.event(FileEvent::Retrying {
+            at: transfer.coming.start,
+            attempt: self.patience.spent(),
+            delay,
+            error,
+        });
     }
 
     /// The file ends here for certain.
@@ -208,6 +240,10 @@ impl FilePlan {
             {
                 if !transfer.broken {
                     self.patience.handle_retry();
+                }
+                // As was told.
+                if let Some(until) = transfer.retried_at {
+                    self.patience.rest(until);
                 }
                 self.schedule(now);
             }
@@ -288,6 +324,14 @@ impl FilePlan {
         };
         self.learn_end(end);
         self.schedule(now);
+    }
+
+    /// The network layer is going to try again then, if it can.
+    pub(super) fn expect_retry(&mut self, fetch: FetchId, at: Duration) {
+        let known = |transfer: &&mut Transfer| transfer.id == fetch;
+        if let Some(transfer) = self.transfers.iter_mut().find(known) {
+            transfer.retried_at = Some(at);
+        }
     }
 
     /// What began for a blocked reader, or beside other transfers, may be no more than look-ahead by now.

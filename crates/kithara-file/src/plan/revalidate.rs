@@ -12,6 +12,8 @@ use crate::origin::Origin;
 
 /// Compared where the server tells no version; else its headers are enough.
 const SAMPLE: u64 = 64;
+/// How long a listener waits for a server that may have a newer version, before the stored one is played.
+const DOUBT: Duration = Duration::from_secs(2);
 
 impl FilePlan {
     /// Asks once, for next to nothing. No answer is no reason to do anything.
@@ -77,9 +79,27 @@ impl FilePlan {
         self.trust(now);
     }
 
+    /// Asks before anything is played.
+    pub(super) fn doubt(&mut self, now: Duration) {
+        self.state = State::Doubtful { until: now + DOUBT };
+        self.revalidate();
+    }
+
+    /// Sound does not wait for a server that takes its time. The question stays open.
+    pub(super) fn end_doubt(&mut self, now: Duration) {
+        if matches!(self.state, State::Doubtful { until } if until <= now && self.amount.is_none())
+        {
+            self.trust(now);
+        }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        matches!(self.state, State::Doubtful { .. })
+    }
+
     /// What was in doubt is played as it is stored.
     fn trust(&mut self, now: Duration) {
-        if self.state == State::Doubtful {
+        if self.is_doubtful() {
             self.publish();
             self.begin_stored(false);
             self.schedule(now);
@@ -88,7 +108,7 @@ impl FilePlan {
 
     /// What is being played is played to its end, and the next open asks first. What is not is not begun any more.
     fn found_stale(&mut self, what: String) {
-        if self.state == State::Doubtful {
+        if self.is_doubtful() {
             return self.changed(what);
         }
         self.event(FileEvent::Stale { what });

@@ -64,8 +64,7 @@ impl FilePlan {
             self.believe(&facts, end);
         }
         if opening && outdated && self.is_whole() {
-            self.state = State::Doubtful;
-            return self.revalidate();
+            return self.doubt(now);
         }
         if was_unknown && self.origin.is_some() {
             self.publish();
@@ -123,7 +122,8 @@ impl FilePlan {
             return;
         };
         let conflict = origin.facts().conflict(facts);
-        if origin.total.is_none() {
+        // What somebody can prove goes before what this one took for the end.
+        if end.is_some() && origin.told_total().is_none() {
             origin.total = end;
             origin.end_unproven = facts.total.is_none();
         }
@@ -269,11 +269,12 @@ impl FilePlan {
             let next = transfer.coming.start.max(transfer.asked.start);
             let next = coverage.covered_from(next);
             let end = transfer.coming.end;
-            // A response from the front comes from the front again, so that only one that is in vain is given up.
-            let until = if in_order { next + 1 } else { end };
-            let meets = |other: Range<u64>| other.start < until && next < other.end;
-            let in_vain = next >= end || taken.contains(next..end) || others.iter().any(meets);
-            in_vain && transfer.left() > 0
+            let in_vain = next >= end || taken.contains(next..end);
+            // A response from the front comes from the front again: it goes on while it has anything to bring. Whoever
+            // listens takes one step after another over from it, and would end it at each of them.
+            let meets = |other: Range<u64>| other.start < end && next < other.end;
+            let gives_way = !in_order && others.iter().any(meets);
+            (in_vain || gives_way) && transfer.left() > 0
         });
     }
 }

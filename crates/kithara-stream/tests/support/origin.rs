@@ -35,6 +35,8 @@ pub struct FakeNet {
     pub gone: AtomicBool,
     /// Serves everything, whatever is asked for.
     pub whole: AtomicBool,
+    /// Whether it ends, as if that were all, before the first byte.
+    pub empty: AtomicBool,
 }
 
 impl FakeNet {
@@ -45,6 +47,7 @@ impl FakeNet {
             open: watch::Sender::new(true),
             gone: AtomicBool::new(false),
             whole: AtomicBool::new(false),
+            empty: AtomicBool::new(false),
         })
     }
 
@@ -70,6 +73,11 @@ impl Net for FakeNet {
         if self.whole.load(Ordering::SeqCst) {
             head = ResponseHead::whole(&request.url, LEN);
             (start, end) = (0, LEN);
+        }
+        if self.empty.load(Ordering::SeqCst) {
+            head = ResponseHead::whole(&request.url, LEN);
+            (head.total, head.end) = (None, None);
+            (start, end) = (0, 0);
         }
         head.validators.etag = Etag::parse(&format!("\"{}\"", self.content));
         let bytes: Vec<u8> = (start..end).map(|at| byte_at(self.content, at)).collect();

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use kithara::ResourceConfig;
 use kithara::assets::StoreEvent;
-use kithara::net::NetOptions;
+use kithara::net::{NetOptions, RetryPolicy};
 use kithara_tests::server::FaultServer;
 
 use cache::*;
@@ -43,8 +43,9 @@ fn play_with_few(role: &str) {
     let (dir, url) = role.split_once(' ').unwrap();
     let expected = long(2).1;
     let cache = Cache::at(Path::new(dir));
-    // One client for all, as in a program: its connections are taken again.
-    let client = client(NetOptions::default(), quick());
+    // One client for all, as in a program: its connections are taken again. Another one can't be opened: that the one there
+    // is comes back is worth waiting for.
+    let client = client(NetOptions::default(), RetryPolicy::default());
     let config = |title: usize| {
         ResourceConfig::new(format!("{url}?title={title}"))
             .unwrap()

@@ -371,14 +371,19 @@ fn one_folder_is_one_store_or_none_in_a_process() {
     AssetStoreBuilder::new(options).build().unwrap();
 }
 
-#[test]
-fn without_locks_nothing_is_kept_and_one_event_says_so() {
-    let sim = SimDisk::new();
-    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
-    sim.on_call(|call| match call.kind {
+/// A file system without locks, as some on networks are.
+fn lockless() -> Arc<dyn Disk> {
+    let disk = SimDisk::new();
+    disk.on_call(|call| match call.kind {
         CallKind::Lock => Err(ErrorKind::Unsupported.into()),
         _ => Ok(()),
     });
+    Arc::new(disk)
+}
+
+#[test]
+fn without_locks_nothing_is_kept_and_one_event_says_so() {
+    let disk = lockless();
     let told = Told::default();
     let store = store_with(&disk, options(), &told);
     for _ in 0..3 {
@@ -391,12 +396,7 @@ fn without_locks_nothing_is_kept_and_one_event_says_so() {
 
 #[test]
 fn the_sole_user_of_a_folder_goes_without_locks_where_there_are_none() {
-    let sim = SimDisk::new();
-    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
-    sim.on_call(|call| match call.kind {
-        CallKind::Lock => Err(ErrorKind::Unsupported.into()),
-        _ => Ok(()),
-    });
+    let disk = lockless();
     let told = Told::default();
     let mut alone = options();
     alone.sole_user = true;

@@ -14,11 +14,12 @@ use kithara_examples::Demo;
 const STEP: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let source = match std::env::args().nth(1) {
-        Some(source) => source,
-        None => Demo::start()?.url(),
+    let config = match std::env::args().nth(1) {
+        Some(source) => ResourceConfig::new(source)?,
+        // Its server is gone with the program, so nothing of it is worth keeping.
+        None => ResourceConfig::new(Demo::start()?.url())?.without_store(),
     };
-    let resource = Resource::blocking(ResourceConfig::new(&source)?)?;
+    let resource = Resource::blocking(config)?;
     let control = resource.control();
     let total = resource.duration().map(MediaDuration::value);
     println!(

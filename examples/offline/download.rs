@@ -3,6 +3,7 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kithara::RecvError;
 use kithara::file::{Amount, FileEvent};
+use kithara::net::Url;
 use kithara::prelude::*;
 
 use crate::AnyError;
@@ -24,7 +25,9 @@ pub fn all(store: &AssetStore, urls: &[String]) -> Result<(), AnyError> {
         for (download, url) in downloads.into_iter().zip(urls) {
             let ended = match download.join() {
                 Ok(Ok(title)) => {
-                    println!("{}: {} bytes stored", name(url), title.stored);
+                    let id = Url::parse(url).map(|url| store.asset(&url).to_string());
+                    let id = id.unwrap_or_default();
+                    println!("{}: {} bytes stored as {id}", name(url), title.stored);
                     Ok(())
                 }
                 Ok(Err(error)) => Err(error.into()),

@@ -63,7 +63,7 @@ fn run(args: Args) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// The cache knows no URLs, only what it made of them: a title is recognised by asking what its URL is called.
+/// The cache knows no URLs, only what it made of them: `fetch` tells what each title is called here.
 fn list(store: &AssetStore) {
     for title in store.list() {
         let part = if title.complete { "whole" } else { "in part" };

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Live heap that an input may need.
-pub const LIMIT: usize = 256 << 20;
+pub const LIMIT: usize = 64 << 20;
 /// Beyond this nothing is given any more, and the process aborts.
 const CEILING: usize = 1 << 30;
 

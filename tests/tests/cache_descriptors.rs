@@ -10,11 +10,13 @@ mod child;
 #[path = "support/network.rs"]
 mod network;
 
+use std::fs::File;
 use std::path::Path;
 
 use kithara::ResourceConfig;
-use kithara::assets::StoreEvent;
+use kithara::assets::{Facts, Keep, Reason, StoreEvent};
 use kithara::net::{NetOptions, RetryPolicy};
+use kithara::storage::ResourceExt;
 use kithara_tests::server::FaultServer;
 
 use cache::*;
@@ -100,4 +102,55 @@ fn a_process_that_may_open_few_files_plays_every_title_and_says_which_it_cannot_
     let dir = tempfile::tempdir().unwrap();
     let role = format!("{} {}", dir.path().display(), server.url("/a.wav"));
     Other::start(TEST, &role).passes();
+}
+
+/// What the child does: has as many files of one title open as it may, and then something that must not be kept.
+fn forget_with_few(dir: &str) {
+    may_open(LIMIT);
+    let cache = Cache::at(Path::new(dir));
+    let kept: Vec<_> = (0..LIMIT)
+        .map(|number| {
+            let entry = cache
+                .store
+                .open(&cache.store.named("title", &number.to_string()));
+            entry.identify(Facts::default(), Keep::Yes).unwrap();
+            entry.write(0, &[1; 1000]).unwrap();
+            cache.store.settle();
+            entry
+        })
+        .collect();
+    let entry = cache
+        .store
+        .open(&cache.store.named("title", "not to be kept"));
+    entry.identify(Facts::default(), Keep::No).unwrap();
+    cache.store.settle();
+    // What the store has left of what the process may open, others take.
+    let others: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    entry.write(0, &[2; 1000]).unwrap();
+    cache.store.settle();
+    // In a file without a name, not in memory.
+    assert_eq!(
+        entry.snapshot().not_kept,
+        Some(Reason::NoStore),
+        "{:?}",
+        cache.told()
+    );
+    assert_eq!(entry.snapshot().memory_only, None, "{:?}", cache.told());
+    drop(others);
+    for entry in &kept {
+        let mut buf = [0; 1000];
+        assert_eq!(entry.resource().read_at(0, &mut buf).unwrap(), 1000);
+        assert_eq!(buf, [1; 1000]);
+    }
+    assert_eq!(cache.told(), []);
+}
+
+#[test]
+fn what_must_not_be_kept_finds_room_for_its_file_among_those_of_the_cache() {
+    const TEST: &str = "what_must_not_be_kept_finds_room_for_its_file_among_those_of_the_cache";
+    if let Some(role) = child::role() {
+        return forget_with_few(&role);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    Other::start(TEST, &dir.path().display().to_string()).passes();
 }

@@ -109,6 +109,7 @@ impl Body {
 
     /// Gives an announced entry its seat.
     pub(crate) fn sit_down(self: &Arc<Self>) -> Seat {
+        self.take_up_again();
         let mut state = self.state.lock();
         let member = state.next_member;
         let view = Box::new(View {

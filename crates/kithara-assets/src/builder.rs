@@ -12,8 +12,7 @@ use crate::desk::{Command, Desk, employ};
 use crate::event::{Listener, Reason, StoreEvent};
 use crate::keeper::Keeper;
 use crate::key::Namer;
-use crate::layout::Layout;
-use crate::marker::{Refusal, prepare};
+use crate::marker::{Refusal, Site, settle};
 use crate::options::user_cache_dir;
 use crate::pool::HandlePool;
 use crate::registry::Registry;
@@ -86,7 +85,8 @@ impl AssetStoreBuilder {
     /// Builds the store, or hands out the one that this process has in the same folder with the same options.
     ///
     /// Blocks on the disk, and until a store that was dropped just now in the same folder has ended. A folder that can't be
-    /// used leads to a store in memory and [`StoreEvent::MemoryOnly`].
+    /// used leads to a store in memory and [`StoreEvent::MemoryOnly`]; one that a newer version of this library made, to a
+    /// store in a folder in that one and [`StoreEvent::NewerFormat`].
     ///
     /// # Errors
     /// [`AssetError::Busy`] if this process has a store there with other options. Only if a disk is
@@ -182,7 +182,7 @@ impl AssetStoreBuilder {
     ) -> Result<(AssetStore, Keeper, kanal::Receiver<Command>), AssetError> {
         let folder = match place {
             None => None,
-            Some((disk, root, kind)) => self.folder(disk, root, kind)?,
+            Some((disk, root, kind)) => self.folder(disk, &root, kind)?,
         };
         let registry = Arc::new(Registry::default());
         let (desk, told) = Desk::new();
@@ -211,13 +211,15 @@ impl AssetStoreBuilder {
     fn folder(
         &self,
         disk: Arc<dyn Disk>,
-        root: PathBuf,
+        root: &Path,
         kind: Kind,
     ) -> Result<Option<Folder>, AssetError> {
-        let disk: Arc<dyn Disk> = Arc::new(HandlePool::new(disk, &self.options));
-        let layout = Layout::new(root);
-        let (reason, error) = match prepare(&*disk, &layout) {
-            Ok(()) => {
+        let disk = Arc::new(HandlePool::new(disk, &self.options));
+        let (reason, error) = match settle(&*disk, root) {
+            Ok(Site { layout, beside }) => {
+                if let Some(version) = beside {
+                    self.listener.tell(StoreEvent::NewerFormat { version });
+                }
                 return Ok(Some(Folder {
                     disk,
                     layout,
@@ -228,7 +230,7 @@ impl AssetStoreBuilder {
             Err(Refusal::Newer(version)) => {
                 (Reason::NewerFormat, AssetError::NewerFormat { version })
             }
-            Err(Refusal::Unusable(error)) => (Reason::Unusable, unusable(&layout.root, error)),
+            Err(Refusal::Unusable(error)) => (Reason::Unusable, unusable(root, error)),
         };
         if self.require_disk {
             return Err(error);

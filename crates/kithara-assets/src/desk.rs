@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kithara_storage::Stored;
 
 use crate::body::Body;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, contained};
 use crate::lease::Hold;
 use crate::{AssetError, AssetId, AssetInfo, Cleared};
 
@@ -76,7 +76,7 @@ pub(crate) fn work(mut keeper: Keeper, told: &kanal::Receiver<Command>) {
     loop {
         while let Ok(Some(command)) = told.try_recv() {
             stopping |= matches!(command, Command::Stop);
-            keeper.handle(command);
+            contained(|| keeper.handle(command));
         }
         if keeper.step() {
             continue;
@@ -88,12 +88,12 @@ pub(crate) fn work(mut keeper: Keeper, told: &kanal::Receiver<Command>) {
         match told.recv() {
             Ok(command) => {
                 stopping |= matches!(command, Command::Stop);
-                keeper.handle(command);
+                contained(|| keeper.handle(command));
             }
             Err(_) => break,
         }
     }
-    keeper.finish();
+    contained(|| keeper.finish());
     // A command may hold a body, which holds the other end of this channel: left in it, neither would ever go.
     while let Ok(Some(_)) = told.try_recv() {}
 }

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use crate::body::Seat;
 use crate::desk::Command;
 use crate::store::Inner;
-use crate::{ChunkTransform, Conflict, EntrySink, Facts, Keep, LeaseGuard, Reason, ResourceKey};
+use crate::{
+    ChunkTransform, Conflict, EntrySink, Facts, Keep, LeaseGuard, Reason, ResourceKey, Turn,
+};
 
 /// What there is to do for a resource that was just opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +166,8 @@ impl Entry {
     /// without validators still sends the same content.
     ///
     /// # Errors
-    /// [`StorageError::Differs`], and nothing is taken in; otherwise as [`write`](Self::write).
+    /// [`StorageError::Differs`], or [`StorageError::Io`] if what is there can't be read for now, and nothing is taken in;
+    /// otherwise as [`write`](Self::write).
     pub fn write_checked(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let seat = self.seat();
         seat.body.compare(offset, bytes)?;
@@ -210,9 +213,11 @@ impl Entry {
         seat.gate.lock().fail(error);
     }
 
-    /// Goes on after [`fail`](Self::fail).
+    /// Goes on after [`fail`](Self::fail). What could not be read for want of a file descriptor is there again.
     pub fn reactivate(&self) {
-        self.seat().gate.lock().reactivate();
+        let seat = self.seat();
+        seat.gate.lock().reactivate();
+        seat.body.take_up_again();
     }
 
     /// Says how long the resource is, while bytes of it are still missing.
@@ -234,6 +239,12 @@ impl Entry {
         self.store
             .desk
             .send(Command::Validated(self.lease.hold.clone(), at_unix));
+    }
+
+    /// The turn to ask the origin whether the title is unchanged, unless another entry in this process has it: where
+    /// several are opened at once, one question is enough. It ends when it is dropped.
+    pub fn turn(&self) -> Option<Turn> {
+        self.lease.hold.turn()
     }
 
     /// When the title was last found unchanged at its origin, in seconds since 1970.

@@ -16,7 +16,8 @@ pub enum AssetError {
     #[error("the cache folder cannot be used")]
     Unusable(#[source] StorageError),
 
-    /// A newer version of this library made the folder; it is left alone.
+    /// A newer version of this library made the folder, and also the one in it that is meant for this version; both are left
+    /// alone.
     #[error("the cache folder is of format {version}, newer than this program knows")]
     NewerFormat {
         /// The version it names.

@@ -12,7 +12,8 @@ pub enum Reason {
     NoFolder,
     /// The folder can't be made, read or written, or something else has its name.
     Unusable,
-    /// A newer version of this library made the folder.
+    /// A newer version of this library made the folder, and the one in it that is meant for this version; or it stored this
+    /// title.
     NewerFormat,
     /// The folder, or the disk, is full of what must not be removed.
     Full,
@@ -36,6 +37,12 @@ pub enum StoreEvent {
     MemoryOnly {
         /// Why.
         reason: Reason,
+    },
+    /// A newer version of this library made the folder. What it keeps there is left alone and not counted; what this
+    /// version keeps lies beside it, in a folder of its own that the next run finds again. Told once.
+    NewerFormat {
+        /// The version of the format found.
+        version: u32,
     },
     /// What is being fetched for one title isn't kept on disk, for now.
     Bypassed {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use kithara_storage::{Partial, StorageError};
+use kithara_storage::{Disk, Partial, StorageError};
 
 use crate::event::{Listener, Reason};
 use crate::eviction::Budget;
@@ -121,7 +121,7 @@ impl Housekeeping {
 
     fn try_make_asset(&mut self, hold: &Hold) -> io::Result<bool> {
         let Folder { disk, layout, .. } = &self.folder;
-        hold.check(&**disk, layout);
+        hold.check();
         let known = hold.is_leased();
         if !known {
             // Its folder may be another one than before.

@@ -3,6 +3,8 @@
 //! A plain struct that does what it is told, one stretch of bytes at a time; `desk.rs` gives it a thread.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use kithara_storage::{Committed, Partial, ResourceWriter, StorageError, StorageResource, Stored};
@@ -81,10 +83,10 @@ impl Keeper {
                 self.homes.insert(place(&body), home);
             }
             Command::Opened(body) => {
+                self.waiting.push_back(body.clone());
                 if let Some(house) = self.house() {
                     house.touch(&body.hold);
                 }
-                self.waiting.push_back(body);
             }
             Command::Attend(body) => self.waiting.push_back(body),
             Command::Validated(hold, at) => {
@@ -118,8 +120,12 @@ impl Keeper {
     /// Does one thing for one body; `false` if there is nothing to do.
     pub(crate) fn step(&mut self) -> bool {
         let next = self.waiting.pop_front();
-        if let Some(body) = &next {
-            self.attend(body);
+        if let Some(body) = &next
+            && contained(|| self.attend(body)).is_none()
+        {
+            self.homes.remove(&place(body));
+            body.bypass(None, Reason::Failed);
+            self.waiting.push_back(body.clone());
         }
         next.is_some()
     }
@@ -164,7 +170,8 @@ impl Keeper {
         if self.registry.retire(body) {
             self.homes.remove(&place(body));
             self.waiting.retain(|other| other.id != body.id);
-            self.measure(body.key.asset);
+            // It is retired all the same.
+            contained(|| self.measure(body.key.asset));
         }
     }
 
@@ -184,6 +191,9 @@ impl Keeper {
         self.settle_in(body).map_err(Refused::For)?;
         let len = stretch.bytes.len() as u64;
         let asset = body.key.asset;
+        if !self.is_ours(body) {
+            return Err(Refused::For(Reason::Failed));
+        }
         let temporary = matches!(self.homes.get(&place(body)), Some(Home::Temporary(_)));
         if !temporary && let Some(house) = self.house() {
             house.make_room(len).map_err(Refused::For)?;
@@ -208,6 +218,16 @@ impl Keeper {
             Err(Put::Failed) => Err(Refused::For(Reason::Failed)),
             Err(Put::NotNow) => Err(Refused::NotNow),
             Err(Put::Differs) => Err(Refused::Differs),
+        }
+    }
+
+    /// Whether the files of a body may still be changed. Where somebody has cleaned up, another process may have made files of
+    /// the same names.
+    fn is_ours(&self, body: &Body) -> bool {
+        match self.homes.get(&place(body)) {
+            Some(Home::Partial(_)) => body.hold.may_fill(),
+            Some(Home::Committed(_)) => body.hold.is_in_force(),
+            Some(Home::Temporary(_)) | None => true,
         }
     }
 
@@ -271,7 +291,12 @@ impl Keeper {
         if !on_disk {
             return Err(otherwise);
         }
-        let (writer, resource) = StorageResource::temporary(None).map_err(|_| otherwise)?;
+        let open = || StorageResource::temporary(None).map_err(into_io);
+        let opened = match &self.folder {
+            Some(folder) => folder.disk.beside(open),
+            None => open(),
+        };
+        let (writer, resource) = opened.map_err(|_| otherwise)?;
         body.rest_on_temporary(resource);
         self.homes.insert(place(body), Home::Temporary(writer));
         Ok(())
@@ -281,6 +306,9 @@ impl Keeper {
         // An empty resource was never saved, and so has no files yet.
         if let Err(reason) = self.settle_in(body) {
             return body.bypass(None, reason);
+        }
+        if !self.is_ours(body) {
+            return body.bypass(None, Reason::Failed);
         }
         match self.homes.remove(&place(body)) {
             Some(Home::Partial(partial)) => self.commit_partial(body, partial, len),
@@ -352,6 +380,7 @@ impl Keeper {
         if let Some(home) = self.homes.remove(&place(body))
             && !matches!(home, Home::Temporary(_))
             && let Some(Folder { disk, layout, .. }) = &self.folder
+            && body.hold.is_in_force()
             && body.hold.fill(&**disk, layout).unwrap_or(false)
         {
             drop(home);
@@ -375,9 +404,26 @@ impl Keeper {
     }
 }
 
+/// The disk may be the caller's own, and what it panics with takes nobody along: `None`.
+pub(crate) fn contained<T>(part: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(part));
+    if done.is_err() {
+        tracing::error!(target: "kithara_assets", "the disk panicked");
+    }
+    done.ok()
+}
+
 /// Where a body's home is found.
 fn place(body: &Body) -> (ResourceKey, u64) {
     (body.key, body.id)
+}
+
+/// What the system said.
+fn into_io(error: StorageError) -> io::Error {
+    match error {
+        StorageError::Io { source, .. } | StorageError::Full { source, .. } => source,
+        other => io::Error::other(other),
+    }
 }
 
 /// Why bytes were not put where they belong.
@@ -410,7 +456,7 @@ fn answer(house: Option<&mut Housekeeping>, question: Command) {
 }
 
 /// What may be logged of an error: its path would name the user's folders.
-pub(crate) fn kind(error: &StorageError) -> Option<std::io::ErrorKind> {
+pub(crate) fn kind(error: &StorageError) -> Option<io::ErrorKind> {
     match error {
         StorageError::Io { source, .. } | StorageError::Full { source, .. } => Some(source.kind()),
         _ => None,

@@ -11,6 +11,8 @@ use crate::{AssetId, ResourceKey};
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) root: PathBuf,
+    /// It lies in the folder of a newer version.
+    pub(crate) is_side: bool,
 }
 
 impl Layout {
@@ -25,7 +27,18 @@ impl Layout {
     pub(crate) const PIN: &'static str = "pin";
 
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            is_side: false,
+        }
+    }
+
+    /// A folder for files of `version` in one of a newer version.
+    pub(crate) fn beside_newer(root: &Path, version: u32) -> Self {
+        Self {
+            root: root.join(format!("v{version}")),
+            is_side: true,
+        }
     }
 
     pub(crate) fn index(&self) -> PathBuf {
@@ -143,7 +156,7 @@ mod tests {
         for (name, expected) in cases {
             assert_eq!(Layout::parse_file(OsStr::new(&name)), expected, "{name}");
         }
-        for name in ["0", "000", "_index", "0G", "AB", ""] {
+        for name in ["0", "000", "_index", "0G", "AB", "v1", ""] {
             assert_eq!(Layout::parse_shelf(OsStr::new(name)), None, "{name}");
         }
     }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use kithara_storage::{Access, Disk, DiskLock, LockKind};
+use kithara_storage::{Disk, DiskLock, LockKind};
 use parking_lot::Mutex;
 
 use crate::AssetId;
@@ -39,6 +40,18 @@ pub(crate) struct Hold {
     locks: Arc<Locks>,
     /// What the title's `used` file says, once somebody has read or changed it.
     pub(crate) validated_at: Mutex<Option<u64>>,
+    /// Somebody has the turn to ask the origin.
+    asked: AtomicBool,
+}
+
+/// The turn to ask a title's origin whether it still has the same: one at a time has it, until it is dropped.
+#[derive(Debug)]
+pub struct Turn(Arc<Hold>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.asked.store(false, Ordering::Release);
+    }
 }
 
 /// The locks of one title. Holds that follow each other share them: one that is just going away must not shut out the next.
@@ -56,6 +69,13 @@ struct Held {
     lease: Option<Box<dyn DiskLock>>,
     /// For this process alone: nobody else writes the title's files.
     fill: Option<Box<dyn DiskLock>>,
+}
+
+impl Held {
+    fn are_in_force(&self) -> bool {
+        let mut locks = [&self.lease, &self.fill].into_iter().flatten();
+        locks.all(|lock| lock.is_in_force())
+    }
 }
 
 impl Locks {
@@ -78,7 +98,14 @@ impl Hold {
             users: Arc::default(),
             locks,
             validated_at: Mutex::new(None),
+            asked: AtomicBool::new(false),
         }
+    }
+
+    /// The turn to ask the origin, unless somebody else has it.
+    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
+        let taken = self.asked.swap(true, Ordering::Acquire);
+        (!taken).then(|| Turn(self.clone()))
     }
 
     /// One more user of the title.
@@ -100,13 +127,25 @@ impl Hold {
         (held.lease, held.fill) = (None, None);
     }
 
-    /// Lets go of the locks if somebody has taken their files away: they keep nobody out any more.
-    pub(crate) fn check(&self, disk: &dyn Disk, layout: &Layout) {
-        let path = layout.asset(self.asset).join(Layout::LEASE);
-        let lease = disk.open(&path, Access::Read);
-        if lease.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+    /// Lets go of the locks if somebody has taken their files away, or put others in their place: they keep nobody out any
+    /// more.
+    pub(crate) fn check(&self) {
+        if !self.locks.held.lock().are_in_force() {
             self.let_go();
         }
+    }
+
+    /// Whether the title's folder is still the one that this process holds. If somebody has cleaned up meanwhile, what lies
+    /// there now is another process's.
+    pub(crate) fn is_in_force(&self) -> bool {
+        let held = self.locks.held.lock();
+        held.lease.is_some() && held.are_in_force()
+    }
+
+    /// The same, and this process alone writes the title's files.
+    pub(crate) fn may_fill(&self) -> bool {
+        let held = self.locks.held.lock();
+        held.fill.is_some() && held.are_in_force()
     }
 
     /// Sees to it that no other process removes the title; `false` if one is doing that.
@@ -132,6 +171,12 @@ impl Hold {
             held.fill = disk.lock(&path, LockKind::Exclusive)?;
         }
         Ok(held.fill.is_some())
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hold").field(&self.asset).finish()
     }
 }
 

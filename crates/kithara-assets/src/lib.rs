@@ -80,7 +80,7 @@ pub use event::{Reason, StoreEvent};
 pub use facts::{Conflict, Facts, Keep};
 pub use info::{AssetInfo, Cleared, Usage};
 pub use key::{AssetId, ResourceKey};
-pub use lease::LeaseGuard;
+pub use lease::{LeaseGuard, Turn};
 pub use options::{EncryptedCache, KeyRule, Location, Revalidate, StoreOptions};
 pub use sink::{ChunkTransform, EntrySink};
 pub use store::AssetStore;

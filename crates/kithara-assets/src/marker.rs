@@ -78,8 +78,41 @@ fn read(disk: &dyn Disk, path: &Path) -> Marked {
     }
 }
 
+/// Where in the user's folder a store's files lie.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) layout: Layout,
+    /// The version of what lies there already, if that is a newer one: it is left alone, and ours lies beside it.
+    pub(crate) beside: Option<u32>,
+}
+
+/// Finds the place for a store's files, and prepares it.
+///
+/// What a newer version keeps in the folder stays as it is; ours goes into a folder in it, whose name is set aside for our
+/// version in all versions, for ever.
+pub(crate) fn settle(disk: &dyn Disk, root: &Path) -> Result<Site, Refusal> {
+    let layout = Layout::new(root.to_path_buf());
+    match prepare(disk, &layout) {
+        Err(Refusal::Newer(version)) => {
+            let layout = Layout::beside_newer(root, VERSION);
+            prepare(disk, &layout)?;
+            let beside = Some(version);
+            Ok(Site { layout, beside })
+        }
+        done => done.map(|()| Site {
+            layout,
+            beside: None,
+        }),
+    }
+}
+
 /// Makes the folder a cache folder, with its missing parents, unless it is one already: then nothing is changed.
 pub(crate) fn prepare(disk: &dyn Disk, layout: &Layout) -> Result<(), Refusal> {
+    if layout.is_side {
+        // Before anything in it is looked at: a link there is nobody's wish. And where there is nothing any more that it
+        // could lie beside, it isn't made again, as the next run would not look for it.
+        disk.create_dir(&layout.root).map_err(Refusal::Unusable)?;
+    }
     let path = layout.root.join(Layout::MARKER);
     match read(disk, &path) {
         Marked::Ours => return Ok(()),
@@ -165,12 +198,62 @@ mod tests {
         }
     }
 
+    fn put(disk: &MemDisk, path: &Path, bytes: &[u8]) {
+        let file = disk.open(path, Access::Create).unwrap();
+        file.write_at(0, bytes).unwrap();
+    }
+
     #[test]
-    fn a_newer_or_foreign_folder_is_left_alone() {
+    fn a_newer_folder_stays_as_it_is_and_ours_is_found_beside_it_every_time() {
+        let root = Path::new("/a/b/cache");
+        let side = root.join("v1");
         for version in [2, 3, u32::MAX] {
-            let (_, prepared) = prepared(Some(&marker(version)));
+            let (disk, prepared) = prepared(Some(&marker(version)));
             assert!(matches!(prepared, Err(Refusal::Newer(found)) if found == version));
+            for _ in 0..2 {
+                let site = settle(&disk, root).unwrap();
+                assert_eq!(
+                    (site.layout.root, site.beside),
+                    (side.clone(), Some(version))
+                );
+            }
+            let names = |path: &Path| {
+                let listed = disk.list(path).unwrap().into_iter();
+                let mut names: Vec<_> = listed.map(|one| one.name).collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names(root), ["kithara.cache", "v1"]);
+            assert_eq!(names(&side), ["CACHEDIR.TAG", "_index", "kithara.cache"]);
+            // That one is a newer version's too, which is nothing this program understands.
+            put(&disk, &side.join(Layout::MARKER), &marker(9));
+            let settled = settle(&disk, root);
+            assert!(matches!(settled, Err(Refusal::Newer(9))), "{settled:?}");
+            assert_eq!(names(&side), ["CACHEDIR.TAG", "_index", "kithara.cache"]);
         }
+    }
+
+    #[test]
+    fn what_is_no_folder_beside_a_newer_one_is_not_used_and_none_is_made_beside_nothing() {
+        let root = Path::new("/a/b/cache");
+        let (disk, _) = prepared(Some(&marker(2)));
+        put(&disk, &root.join("v1"), b"somebody's");
+        let settled = settle(&disk, root);
+        assert!(matches!(settled, Err(Refusal::Unusable(_))));
+        let (disk, _) = prepared(Some(&marker(2)));
+        let site = settle(&disk, root).unwrap();
+        for path in ["v1/kithara.cache", "v1/CACHEDIR.TAG", "kithara.cache"] {
+            disk.remove_file(&root.join(path)).unwrap();
+        }
+        for path in ["v1/_index", "v1", ""] {
+            disk.remove_dir(&root.join(path)).unwrap();
+        }
+        let again = prepare(&disk, &site.layout);
+        assert!(matches!(again, Err(Refusal::Unusable(_))));
+    }
+
+    #[test]
+    fn a_foreign_folder_is_left_alone() {
         let mut flipped = marker(2);
         flipped[12] ^= 1;
         for bytes in [&b"#!/bin/sh\nexit 0\n\n\n\n"[..], &flipped] {

@@ -10,10 +10,14 @@ use parking_lot::Mutex;
 
 use crate::StoreOptions;
 
+/// How many files the pool may have open, whatever it is told, and whatever else wants to.
+const FEWEST: usize = 4;
+
 /// Another disk, with at most so many of its files open at a time. The one unused for longest is closed, and opened again
 /// when somebody wants to read or write it.
 ///
-/// Where the process itself may open no more, the pool gives up files of its own for the one that is wanted.
+/// Where the process itself may open no more, the pool gives up files of its own for the one that is wanted; but a few stay
+/// for its own use, whatever else wants to stay open: else nothing of what is stored could be read any more.
 ///
 /// Opening by name again may lead to another file than before: then the sums of its bytes don't fit, which is noticed as any
 /// other damage. A file whose name the pool itself takes away stays open, beyond the limit, until nobody wants it any more.
@@ -70,10 +74,15 @@ impl HandlePool {
     pub(crate) fn new(disk: Arc<dyn Disk>, options: &StoreOptions) -> Self {
         Self {
             disk,
-            limit: options.open_handles.max(4),
+            limit: options.open_handles.max(FEWEST),
             unlocked: options.sole_user,
             open: Arc::default(),
         }
+    }
+
+    /// Opens something that isn't the pool's and stays open, if need be in the place of files of the pool.
+    pub(crate) fn beside<T>(&self, open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        with_room(&self.open, Stay::Open, open)
     }
 
     /// Does something with each file that has this name.
@@ -105,7 +114,7 @@ impl Pooled {
         if is_closed {
             make_room(&self.pool, self.limit);
         }
-        with_room(&self.pool, || self.open_slot(purpose))
+        with_room(&self.pool, Stay::Pooled, || self.open_slot(purpose))
     }
 
     fn open_slot(&self, purpose: Purpose) -> io::Result<Arc<dyn DiskFile>> {
@@ -167,24 +176,47 @@ impl Pooled {
 /// Closes what has been unused for longest, so that one more can be opened.
 fn make_room(pool: &Mutex<Open>, limit: usize) {
     while pool.lock().files.len() >= limit {
-        close_oldest(pool);
+        close_oldest(pool, 0);
     }
 }
 
-/// Closes what has been unused for longest; `false` if nothing is open.
-fn close_oldest(pool: &Mutex<Open>) -> bool {
-    let oldest = pool.lock().files.pop_first();
+/// Closes what has been unused for longest, unless no more than `keep` are open; whether one was.
+fn close_oldest(pool: &Mutex<Open>, keep: usize) -> bool {
+    let oldest = {
+        let mut open = pool.lock();
+        match open.files.len() > keep {
+            true => open.files.pop_first(),
+            false => None,
+        }
+    };
     if let Some(file) = oldest.as_ref().and_then(|(_, file)| file.upgrade()) {
         file.close();
     }
     oldest.is_some()
 }
 
+/// Whether what takes the place of a file of the pool gives it back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// It is in the pool itself, or closed again at once.
+    Pooled,
+    /// It stays open as long as somebody wants it.
+    Open,
+}
+
 /// Opens something; where the process or the system has as many files open as it may, in the place of files of the pool.
-fn with_room<T>(pool: &Mutex<Open>, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+fn with_room<T>(
+    pool: &Mutex<Open>,
+    stay: Stay,
+    mut open: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let keep = match stay {
+        Stay::Pooled => 0,
+        Stay::Open => FEWEST,
+    };
     loop {
         match open() {
-            Err(error) if too_many_open(&error) && close_oldest(pool) => {}
+            Err(error) if too_many_open(&error) && close_oldest(pool, keep) => {}
             done => return done,
         }
     }
@@ -226,7 +258,7 @@ impl DiskFile for Pooled {
 impl Disk for HandlePool {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         make_room(&self.open, self.limit);
-        let file = with_room(&self.open, || self.disk.open(path, access))?;
+        let file = with_room(&self.open, Stay::Pooled, || self.disk.open(path, access))?;
         let used = {
             let mut open = self.open.lock();
             open.clock += 1;
@@ -259,7 +291,7 @@ impl Disk for HandlePool {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Listed>> {
-        with_room(&self.open, || self.disk.list(path))
+        with_room(&self.open, Stay::Pooled, || self.disk.list(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -280,15 +312,20 @@ impl Disk for HandlePool {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         // It opens the folder for that.
-        with_room(&self.open, || self.disk.sync_dir(path))
+        with_room(&self.open, Stay::Pooled, || self.disk.sync_dir(path))
     }
 
     fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Box<dyn DiskLock>>> {
-        match with_room(&self.open, || self.disk.lock(path, kind)) {
+        match with_room(&self.open, Stay::Open, || self.disk.lock(path, kind)) {
             Err(error) if self.unlocked && error.kind() == io::ErrorKind::Unsupported => {
                 // That the file is there means something too.
-                with_room(&self.open, || self.disk.open(path, Access::Create))?;
-                Ok(Some(Box::new(NoLock)))
+                with_room(&self.open, Stay::Pooled, || {
+                    self.disk.open(path, Access::Create)
+                })?;
+                Ok(Some(Box::new(NoLock {
+                    disk: self.disk.clone(),
+                    path: path.to_path_buf(),
+                })))
             }
             locked => locked,
         }
@@ -300,9 +337,17 @@ impl Disk for HandlePool {
 }
 
 /// What stands for a lock where there are none and nobody to keep out.
-struct NoLock;
+struct NoLock {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
 
-impl DiskLock for NoLock {}
+impl DiskLock for NoLock {
+    fn is_in_force(&self) -> bool {
+        let found = self.disk.open(&self.path, Access::Read);
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -458,15 +503,15 @@ mod tests {
                 disk: MemDisk::new(),
                 open: Arc::default(),
                 most: Arc::default(),
-                allowed: 2,
+                allowed: 6,
             }),
             &StoreOptions::default(),
         );
-        let files = [0, 1].map(|number| {
+        let files = [0, 1, 2, 3, 4, 5].map(|number| {
             let path = PathBuf::from(format!("/{number}"));
             pool.open(&path, Access::Create).unwrap()
         });
-        // Both are open again.
+        // All are open again.
         let fill = || {
             for file in &files {
                 file.len().unwrap();
@@ -475,10 +520,40 @@ mod tests {
         fill();
         pool.sync_dir(Path::new("/")).unwrap();
         fill();
-        assert_eq!(pool.list(Path::new("/")).unwrap().len(), 2);
+        assert_eq!(pool.list(Path::new("/")).unwrap().len(), 6);
         fill();
         let lock = pool.lock(Path::new("/lock"), LockKind::Exclusive).unwrap();
         assert!(lock.is_some());
+    }
+
+    #[test]
+    fn what_stays_open_beside_the_pool_leaves_it_a_few_files() {
+        let open = Arc::<AtomicUsize>::default();
+        let disk = Arc::new(Counting {
+            disk: MemDisk::new(),
+            open: open.clone(),
+            most: Arc::default(),
+            allowed: 10,
+        });
+        let pool = HandlePool::new(disk.clone(), &StoreOptions::default());
+        let files: Vec<_> = (0..20)
+            .map(|number| {
+                let path = PathBuf::from(format!("/{number}"));
+                pool.open(&path, Access::Create).unwrap()
+            })
+            .collect();
+        let mut others = Vec::new();
+        while let Ok(other) = pool.beside(|| disk.open(Path::new("/other"), Access::Create)) {
+            others.push(other);
+        }
+        assert_eq!(others.len(), 10 - FEWEST);
+        let locked = || pool.lock(Path::new("/lock"), LockKind::Exclusive);
+        assert!(locked().is_err_and(|error| too_many_open(&error)));
+        for file in &files {
+            file.write_at(0, b"bytes").unwrap();
+        }
+        drop(others);
+        assert!(locked().unwrap().is_some());
     }
 
     #[test]

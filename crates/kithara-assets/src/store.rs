@@ -17,6 +17,7 @@ use crate::key::Namer;
 use crate::layout::Layout;
 use crate::lease::Hold;
 use crate::note::Used;
+use crate::pool::HandlePool;
 use crate::registry::Registry;
 use crate::{AssetError, AssetId, AssetInfo, Cleared, Entry, ResourceKey, StoreOptions, Usage};
 
@@ -44,7 +45,7 @@ pub(crate) struct Inner {
 /// Where a store's files lie.
 #[derive(Clone)]
 pub(crate) struct Folder {
-    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) disk: Arc<HandlePool>,
     pub(crate) layout: Layout,
     /// It is a file system of this machine, which has temporary files.
     pub(crate) real: bool,

@@ -199,29 +199,95 @@ fn a_folder_that_is_removed_meanwhile_is_made_again() {
     assert_whole(&store, "d", 5, TOTAL);
 }
 
-#[test]
-fn a_newer_format_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    // As the writer of format 2 would: the marker's layout never changes.
+/// A folder as the writer of this format would leave it: the marker's layout never changes.
+fn newer(dir: &Path, version: u32) {
+    fs::create_dir_all(dir.join("ab")).unwrap();
     let mut marker = b"kthrcach".to_vec();
-    marker.extend_from_slice(&2_u32.to_le_bytes());
+    marker.extend_from_slice(&version.to_le_bytes());
     let check = sha(&marker);
     marker.extend_from_slice(&check[..8]);
-    fs::write(dir.path().join("kithara.cache"), &marker).unwrap();
-    fs::create_dir(dir.path().join("ab")).unwrap();
-    fs::write(dir.path().join("ab/secret of the future"), "x").unwrap();
+    fs::write(dir.join("kithara.cache"), &marker).unwrap();
+    fs::write(dir.join("ab/secret of the future"), "x").unwrap();
+}
+
+#[test]
+fn beside_a_newer_format_a_folder_of_our_own_keeps_what_is_stored_and_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    newer(dir.path(), 2);
     let before = contents(dir.path());
-    let told = Told::default();
-    let store = build(dir.path(), &told);
-    plays_from_memory(&store);
-    drop(store);
-    assert_eq!(memory_only(&told, Reason::NewerFormat), 1);
-    let required = AssetStoreBuilder::new(StoreOptions::at(dir.path())).require_disk(true);
-    assert!(matches!(
-        required.build(),
-        Err(AssetError::NewerFormat { version: 2 })
-    ));
-    assert_eq!(contents(dir.path()), before);
+    let side = dir.path().join("v1");
+    let theirs = || {
+        let mut all = contents(dir.path());
+        all.retain(|(path, _)| !path.starts_with(&side));
+        all
+    };
+    for run in 0..3 {
+        let told = Told::default();
+        let store = build(dir.path(), &told);
+        assert!(!store.is_memory_only());
+        match run {
+            0 => {
+                fill(&store, "a", 1, TOTAL);
+                store.pin(&url("a")).unwrap();
+            }
+            1 => {
+                assert_whole(&store, "a", 1, TOTAL);
+                assert!(store.is_pinned(&url("a")));
+                assert_eq!(store.usage().assets, 1, "theirs is not counted");
+                store.unpin(&url("a")).unwrap();
+            }
+            _ => assert_eq!(store.clear().removed, 1),
+        }
+        drop(store);
+        drop(build(dir.path(), &told));
+        // Once for each of the two.
+        assert_eq!(
+            told.count(|event| *event == (StoreEvent::NewerFormat { version: 2 })),
+            2
+        );
+        assert_eq!(
+            told.count(|event| matches!(event, StoreEvent::MemoryOnly { .. })),
+            0
+        );
+        assert_eq!(theirs(), before, "run {run}");
+    }
+}
+
+#[test]
+fn a_newer_format_also_in_our_own_folder_beside_it_means_memory_and_one_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    // Theirs too, somebody's file, a link: nothing that could be used.
+    type Obstacle<'a> = &'a dyn Fn(&Path);
+    let cases: [(Obstacle<'_>, Reason); 3] = [
+        (&|side| newer(side, 3), Reason::NewerFormat),
+        (&|side| fs::write(side, "mine").unwrap(), Reason::Unusable),
+        (&|side| symlink(&outside, side).unwrap(), Reason::Unusable),
+    ];
+    for (number, (obstacle, reason)) in cases.into_iter().enumerate() {
+        let root = dir.path().join(format!("{number}"));
+        newer(&root, 2);
+        obstacle(&root.join("v1"));
+        let before = contents(dir.path());
+        let told = Told::default();
+        let store = build(&root, &told);
+        plays_from_memory(&store);
+        store.settle();
+        drop(store);
+        assert_eq!(memory_only(&told, reason), 1);
+        assert_eq!(
+            told.count(|event| matches!(event, StoreEvent::NewerFormat { .. })),
+            0
+        );
+        let required = AssetStoreBuilder::new(StoreOptions::at(&root)).require_disk(true);
+        match required.build() {
+            Err(AssetError::NewerFormat { version: 3 }) => assert_eq!(reason, Reason::NewerFormat),
+            Err(AssetError::Unusable(_)) => assert_eq!(reason, Reason::Unusable),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(contents(dir.path()), before);
+    }
 }
 
 fn sha(bytes: &[u8]) -> Vec<u8> {

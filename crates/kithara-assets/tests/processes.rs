@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kithara_assets::{AssetError, EntryState, Keep, StoreEvent};
-use kithara_storage::{CallKind, Disk, MemDisk, SimDisk};
+use kithara_storage::{CallKind, Disk, ListedKind, MemDisk, SimDisk};
 
 use support::*;
 
@@ -109,4 +109,61 @@ fn a_title_whose_folder_somebody_removed_is_made_durable_anew() {
         assert_eq!(*synced.lock(), times);
         assert!(second.remove(&url("a")).unwrap());
     }
+}
+
+/// One begins, somebody cleans up, another begins the same anew; then both go on with "a", the first one first. "b" it gives
+/// up, and of "c" it stores all, of which the other has a part.
+fn clean_up_between(here: &Arc<dyn Disk>, there: &Arc<dyn Disk>, clean_up: impl Fn()) {
+    let (first, second) = (store_on(here), store_on(there));
+    let mine = write(&first, "a", 1, TOTAL, &[0..EXTENT]);
+    let whole = write(&first, "c", 1, TOTAL, &[0..EXTENT]);
+    let given_up = write(&first, "b", 1, TOTAL, &[0..EXTENT]);
+    first.settle();
+    clean_up();
+    let theirs = write(&second, "a", 1, TOTAL, &[0..EXTENT]);
+    let kept = write(&second, "b", 2, TOTAL, &[0..EXTENT]);
+    let part = write(&second, "c", 1, TOTAL, &[0..EXTENT]);
+    second.settle();
+    for entry in [&mine, &whole, &theirs] {
+        for gap in missing(entry, TOTAL) {
+            entry.write(gap.start, &bytes(1, gap)).unwrap();
+        }
+        entry.complete(TOTAL).unwrap();
+        first.settle();
+    }
+    given_up.discard();
+    first.settle();
+    second.settle();
+    assert_eq!(assert_true(&mine, 1, TOTAL), TOTAL);
+    assert_eq!(assert_true(&theirs, 1, TOTAL), TOTAL);
+    assert_eq!(assert_true(&kept, 2, TOTAL), EXTENT);
+    assert_eq!(assert_true(&part, 1, TOTAL), EXTENT);
+    drop((mine, theirs, given_up, kept, whole, part));
+    drop((first, second));
+    let again = store_on(there);
+    assert_whole(&again, "a", 1, TOTAL);
+    let entry = again.open(&key(&again, "b"));
+    assert_eq!(assert_true(&entry, 2, TOTAL), EXTENT);
+    let entry = again.open(&key(&again, "c"));
+    assert_eq!(assert_true(&entry, 1, TOTAL), EXTENT);
+}
+
+#[test]
+fn what_another_process_stores_where_somebody_cleaned_up_is_its_own() {
+    let disk = MemDisk::new();
+    let (here, there): (Arc<dyn Disk>, Arc<dyn Disk>) =
+        (Arc::new(disk.clone()), Arc::new(disk.clone()));
+    clean_up_between(&here, &there, || remove_all(&disk, Path::new("/cache")));
+}
+
+/// As a cleaner does, folders too.
+fn remove_all(disk: &dyn Disk, path: &Path) {
+    for one in disk.list(path).unwrap() {
+        let path = path.join(&one.name);
+        match one.kind {
+            ListedKind::Directory => remove_all(disk, &path),
+            _ => disk.remove_file(&path).unwrap(),
+        }
+    }
+    disk.remove_dir(path).unwrap();
 }

@@ -69,7 +69,8 @@ impl FileConfig {
         self
     }
 
-    /// A file name extension or media type to fall back on when the bytes don't tell.
+    /// A file name extension or media type, for bytes that show no container: asked what to look for after the media type
+    /// of the server and the extension of the name.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

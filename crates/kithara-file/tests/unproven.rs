@@ -158,6 +158,7 @@ fn a_stream_that_nothing_could_tell_from_another_is_neither_kept_nor_shared() {
             outcome.identified.is_empty(),
             "nobody else is to hear of it"
         );
+        assert_eq!(outcome.left, 1, "what is the other's stays with him alone");
     }
 
     let all = plan().with_amount(Amount::All);

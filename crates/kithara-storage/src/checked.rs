@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::extents::{Extent, Extents};
 use crate::format::{EXTENT, extent_sum};
-use crate::{Coverage, DiskFile, Kept};
+use crate::{Coverage, DiskFile, Kept, too_many_open};
 
 /// Reads what was stored, and gives out no byte whose sum it hasn't checked.
 ///
@@ -45,7 +45,8 @@ impl CheckedFile {
     /// refused by the disk. A partial file forgets it, and asked again has nothing there.
     ///
     /// # Errors
-    /// Only for want of memory.
+    /// For want of memory, or of a file descriptor ([`too_many_open`](crate::too_many_open)): the bytes are as they were,
+    /// and can be read once there is room.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Kept> {
         if buf.is_empty() {
             return Ok(Kept::Bytes(0));
@@ -95,7 +96,7 @@ impl CheckedFile {
         let count = buf.len().min(len - skip);
         if skip == 0 && buf.len() >= len {
             // All of it is wanted: no detour.
-            return Ok(self.is_true(extent, &mut buf[..len]).then_some(len));
+            return Ok(self.is_true(extent, &mut buf[..len])?.then_some(len));
         }
         let spare = {
             let mut recent = self.recent.lock();
@@ -119,7 +120,7 @@ impl CheckedFile {
             .try_reserve_exact(EXTENT)
             .map_err(|_| io::ErrorKind::OutOfMemory)?;
         bytes.resize(len, 0);
-        if !self.is_true(extent, &mut bytes) {
+        if !self.is_true(extent, &mut bytes)? {
             return Ok(None);
         }
         buf[..count].copy_from_slice(&bytes[skip..skip + count]);
@@ -132,11 +133,10 @@ impl CheckedFile {
         Ok(Some(count))
     }
 
-    /// Fills `bytes` with the extent, and tells whether it is what was written. An error of the disk means that it isn't
-    /// to be had, which is the same.
-    fn is_true(&self, extent: &Extent, bytes: &mut [u8]) -> bool {
-        let all = read_exactly(&*self.file, extent.start, bytes).is_ok_and(|all| all);
-        all && extent_sum(self.generation, extent.start, bytes) == extent.sum
+    /// Fills `bytes` with the extent, and tells whether it is what was written.
+    fn is_true(&self, extent: &Extent, bytes: &mut [u8]) -> io::Result<bool> {
+        let all = can_read(&*self.file, extent.start, bytes)?;
+        Ok(all && extent_sum(self.generation, extent.start, bytes) == extent.sum)
     }
 }
 
@@ -149,8 +149,29 @@ impl std::fmt::Debug for CheckedFile {
     }
 }
 
+/// Fills `buf`; `false` if the file ends first, or the disk can't read it: a disk that can't has damaged the file as much as
+/// one that reads other bytes.
+///
+/// # Errors
+/// Only for want of a file descriptor, which says nothing about the file.
+pub(crate) fn can_read(file: &dyn DiskFile, offset: u64, buf: &mut [u8]) -> io::Result<bool> {
+    Ok(unless_no_room(read_exactly(file, offset, buf))?.unwrap_or(false))
+}
+
+/// What a call came to; `None` if the disk refused it.
+///
+/// # Errors
+/// Only for want of a file descriptor.
+pub(crate) fn unless_no_room<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if too_many_open(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Fills `buf`; `false` if the file ends first.
-pub(crate) fn read_exactly(file: &dyn DiskFile, offset: u64, buf: &mut [u8]) -> io::Result<bool> {
+fn read_exactly(file: &dyn DiskFile, offset: u64, buf: &mut [u8]) -> io::Result<bool> {
     let mut got = 0;
     while got < buf.len() {
         match file.read_at(offset + got as u64, &mut buf[got..])? {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::checked::{CheckedFile, read_exactly};
+use crate::checked::{CheckedFile, can_read, unless_no_room};
 use crate::extents::Extents;
 use crate::format::{EXTENT, FILE_MAGIC, FOOTER, Footer, STAMP, Stamp, extent_sum, u64_at};
 use crate::resource_files::{Names, open_existing};
@@ -21,20 +21,20 @@ pub struct Committed {
 impl Committed {
     pub(crate) fn open(disk: &dyn Disk, names: &Arc<Names>) -> Result<Option<Self>, StorageError> {
         let place = || Place::file(&names.whole);
+        let failed = |error| StorageError::io("read", place(), error);
         let Some(file) = open_existing(disk, &names.whole)? else {
             return Ok(None);
         };
-        // A disk that can't read these few bytes has damaged the file as much as one that reads others.
-        let Ok(file_len) = file.len() else {
+        let Some(file_len) = unless_no_room(file.len()).map_err(failed)? else {
             return Ok(None);
         };
         let mut bytes = [0; FOOTER];
-        let footer_at = file_len.checked_sub(FOOTER as u64);
-        let Some(footer_at) =
-            footer_at.filter(|at| read_exactly(&*file, *at, &mut bytes).is_ok_and(|all| all))
-        else {
+        let Some(footer_at) = file_len.checked_sub(FOOTER as u64) else {
             return Ok(None);
         };
+        if !can_read(&*file, footer_at, &mut bytes).map_err(failed)? {
+            return Ok(None);
+        }
         let mut stamp = [0; STAMP];
         stamp.copy_from_slice(&bytes[FOOTER - STAMP..]);
         match Stamp::read(FILE_MAGIC, &stamp) {
@@ -59,8 +59,7 @@ impl Committed {
             })?;
         table.resize(table_len, 0);
         let table_at = footer_at - table_len as u64;
-        if !read_exactly(&*file, table_at, &mut table).is_ok_and(|all| all) || !footer.fits(&table)
-        {
+        if !can_read(&*file, table_at, &mut table).map_err(failed)? || !footer.fits(&table) {
             return Ok(None);
         }
         let (sums, label) = table.split_at(table_len - footer.label_len);

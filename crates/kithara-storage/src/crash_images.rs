@@ -139,17 +139,22 @@ pub(crate) struct Recording {
 
 impl Recording {
     /// Shows `visit` what a power cut could leave at each of `moments`; at most `limit` images for each, all of them if
-    /// there are no more. Returns how many it were.
+    /// there are no more, and of those the ones whose number in its moment is `wanted`. Returns how many it were.
     pub(crate) fn each_image(
         &self,
         moments: &RangeInclusive<usize>,
         limit: usize,
+        wanted: &mut dyn FnMut(usize) -> bool,
         visit: &mut dyn FnMut(&CrashImage),
     ) -> usize {
         let mut count = 0;
         for moment in *moments.start()..=(*moments.end()).min(self.ops.len()) {
             let done = &self.ops[..moment];
-            for choice in choices(&self.fates(moment, *moments.start()), limit) {
+            let choices = choices(&self.fates(moment, *moments.start()), limit);
+            for (number, choice) in choices.into_iter().enumerate() {
+                if !wanted(number) {
+                    continue;
+                }
                 let story: Vec<(Op, Fate)> = done.iter().cloned().zip(choice).collect();
                 visit(&CrashImage {
                     disk: SimDisk::found(self.build(&story)),

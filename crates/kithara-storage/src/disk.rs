@@ -111,7 +111,11 @@ pub trait DiskFile: Send + Sync {
 }
 
 /// A lock that is held until it is dropped.
-pub trait DiskLock: Send + Sync {}
+pub trait DiskLock: Send + Sync {
+    /// Whether the path that was locked still leads to what was locked. If somebody has taken the file away it doesn't, and
+    /// the lock keeps nobody out any more.
+    fn is_in_force(&self) -> bool;
+}
 
 /// Whether the process, or the system, has as many files open as it may: closing one helps.
 ///

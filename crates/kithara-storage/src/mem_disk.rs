@@ -1,7 +1,7 @@
 //! A file system in memory.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -30,6 +30,7 @@ struct MemFile {
 struct MemLock {
     tree: Arc<Mutex<Tree>>,
     id: Id,
+    path: PathBuf,
 }
 
 impl MemDisk {
@@ -151,6 +152,7 @@ impl Disk for MemDisk {
         Ok(Some(Box::new(MemLock {
             tree: self.tree.clone(),
             id,
+            path: path.to_path_buf(),
         })))
     }
 
@@ -219,7 +221,12 @@ impl DiskFile for MemFile {
     }
 }
 
-impl DiskLock for MemLock {}
+impl DiskLock for MemLock {
+    fn is_in_force(&self) -> bool {
+        let found = self.tree.lock().find(&self.path, Access::Read);
+        found.is_ok_and(|id| id == Some(self.id))
+    }
+}
 
 impl Drop for MemFile {
     fn drop(&mut self) {

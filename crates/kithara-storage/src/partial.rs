@@ -1,10 +1,11 @@
 //! A resource of which some is stored: bytes at their offsets in one file, and a log of what was written in another.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checked::{CheckedFile, read_exactly};
+use crate::checked::{CheckedFile, can_read, unless_no_room};
 use crate::extents::{Extent, Extents};
 use crate::format::{
     EXTENT, Footer, HEADER, Header, LOG_MAGIC, MAX_EXTENTS, MAX_LABEL, RECORD, STAMP, Stamp,
@@ -13,7 +14,7 @@ use crate::format::{
 use crate::resource_files::{Names, open_existing};
 use crate::{
     Access, Committed, Coverage, Disk, DiskFile, Kept, Place, StorageError,
-    positional::directory_of,
+    positional::directory_of, too_many_open,
 };
 
 /// How many records are read at once.
@@ -83,11 +84,14 @@ impl Partial {
         let Some(part) = open_existing(&**disk, &names.part)? else {
             return Ok(None);
         };
-        let (Ok(part_len), Ok(log_len)) = (part.len(), log.len()) else {
+        let failed = |error| StorageError::io("read", Place::file(&names.log), error);
+        let part_len = unless_no_room(part.len()).map_err(failed)?;
+        let log_len = unless_no_room(log.len()).map_err(failed)?;
+        let (Some(part_len), Some(log_len)) = (part_len, log_len) else {
             return Ok(None);
         };
         let records = log_len.saturating_sub(records_at(&label)) / RECORD as u64;
-        let mut extents = read_records(&*log, &header, records.min(MAX_EXTENTS));
+        let mut extents = read_records(&*log, &header, records.min(MAX_EXTENTS)).map_err(failed)?;
         extents.forget_behind(part_len);
         Ok(Some(Self {
             disk: disk.clone(),
@@ -204,7 +208,8 @@ impl Partial {
         // 2. All of it is durable before the final name leads to it. A sync that failed must not be tried again: the
         //    system may have dropped the bytes already, and would then report success.
         if let Err(error) = part.sync() {
-            self.distrusted = true;
+            // Without a descriptor nobody has asked for it yet.
+            self.distrusted = !too_many_open(&error);
             return Err(failed("sync")(error));
         }
         // 3. The final name leads to it, in one step.
@@ -214,7 +219,9 @@ impl Partial {
         // 4. The final name is durable before the log, from which the part could be continued, is gone, and before anyone
         //    is told.
         if let Err(error) = self.disk.sync_dir(directory_of(&names.whole)) {
-            self.distrusted = true;
+            // The same here, if the name can be taken back.
+            self.distrusted =
+                !too_many_open(&error) || self.disk.rename(&names.whole, &names.part).is_err();
             return Err(failed("sync the directory of")(error));
         }
         // 5. The log is of no more use. Should it stay, nobody looks at it while there is a whole file.
@@ -343,8 +350,9 @@ fn read_header(
 ) -> Result<Option<(Header, Vec<u8>)>, StorageError> {
     let mut bytes = [0; HEADER];
     let mut stamp = [0; STAMP];
+    let failed = |error| StorageError::io("read", Place::file(&names.log), error);
     // The stamp alone first: the header of a newer version may be shorter than ours.
-    if !read_exactly(log, 0, &mut stamp).is_ok_and(|all| all) {
+    if !can_read(log, 0, &mut stamp).map_err(failed)? {
         return Ok(None);
     }
     match Stamp::read(LOG_MAGIC, &stamp) {
@@ -355,19 +363,19 @@ fn read_header(
             return Err(StorageError::NewerFormat { version, place });
         }
     }
-    if !read_exactly(log, 0, &mut bytes).is_ok_and(|all| all) {
+    if !can_read(log, 0, &mut bytes).map_err(failed)? {
         return Ok(None);
     }
     let Some(header) = Header::read(&bytes) else {
         return Ok(None);
     };
     let mut label = vec![0; header.label_len];
-    let all = read_exactly(log, HEADER as u64, &mut label).is_ok_and(|all| all);
+    let all = can_read(log, HEADER as u64, &mut label).map_err(failed)?;
     Ok((all && header.fits(&label)).then_some((header, label)))
 }
 
 /// The extents recorded; a record that is torn or damaged, and one that can't be read, is as one that was never written.
-fn read_records(log: &dyn DiskFile, header: &Header, records: u64) -> Extents {
+fn read_records(log: &dyn DiskFile, header: &Header, records: u64) -> io::Result<Extents> {
     let mut extents = Extents::Scattered(BTreeMap::new());
     let mut chunk = vec![0; RECORDS_AT_ONCE.min(records as usize) * RECORD];
     let mut number = 0;
@@ -375,7 +383,7 @@ fn read_records(log: &dyn DiskFile, header: &Header, records: u64) -> Extents {
         let count = (records - number).min(RECORDS_AT_ONCE as u64);
         let at = (HEADER + header.label_len) as u64 + number * RECORD as u64;
         let chunk = &mut chunk[..count as usize * RECORD];
-        if read_exactly(log, at, chunk).is_ok_and(|all| all) {
+        if can_read(log, at, chunk)? {
             for record in chunk.as_chunks::<RECORD>().0 {
                 if let Some(extent) = read_record(header.generation, record) {
                     extents.put(extent);
@@ -384,5 +392,5 @@ fn read_records(log: &dyn DiskFile, header: &Header, records: u64) -> Extents {
         }
         number += count;
     }
-    extents
+    Ok(extents)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Access, Disk, DiskFile, DiskLock, Listed, ListedKind, LockKind};
@@ -21,7 +21,10 @@ pub struct RealDisk;
 
 struct RealFile(File);
 
-struct RealLock(File);
+struct RealLock {
+    file: File,
+    path: PathBuf,
+}
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
@@ -95,7 +98,10 @@ impl Disk for RealDisk {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(unsupported(error)),
                 // A lock on a file that was removed in between locks nothing that others see.
-                Ok(()) if leads_to(path, &file)? => return Ok(Some(Box::new(RealLock(file)))),
+                Ok(()) if leads_to(path, &file)? => {
+                    let path = path.to_path_buf();
+                    return Ok(Some(Box::new(RealLock { file, path })));
+                }
                 Ok(()) => {}
             }
         }
@@ -129,13 +135,18 @@ impl DiskFile for RealFile {
     }
 }
 
-impl DiskLock for RealLock {}
+impl DiskLock for RealLock {
+    fn is_in_force(&self) -> bool {
+        // What can't be looked at is as it was.
+        leads_to(&self.path, &self.file).unwrap_or(true)
+    }
+}
 
 impl Drop for RealLock {
     fn drop(&mut self) {
         // Closing the file isn't enough: a child that is just being started has it open too, until it runs its program.
         // If it fails, closing will do.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -177,10 +188,13 @@ fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     }
 }
 
-/// Elsewhere a file that is open keeps its name: removing it only marks it.
+/// Elsewhere a file that is open keeps its name, or at least nobody else gets it.
 #[cfg(not(unix))]
-fn leads_to(_path: &Path, _file: &File) -> io::Result<bool> {
-    Ok(true)
+fn leads_to(path: &Path, _file: &File) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true),
+    }
 }
 
 /// Some network file systems say "no locks available" where others say that they have none.

@@ -60,7 +60,8 @@ impl ResourceFiles {
     /// followed.
     ///
     /// # Errors
-    /// [`StorageError::NewerFormat`]: leave these files alone. [`StorageError::Io`] if they can't be opened,
+    /// [`StorageError::NewerFormat`]: leave these files alone. [`StorageError::Io`] if they can't be opened, or not be read
+    /// for want of a file descriptor: they may be whole,
     /// [`StorageError::TooLarge`] if there is no memory for what they list.
     pub fn open(&self) -> Result<Option<Stored>, StorageError> {
         if let Some(committed) = Committed::open(&*self.disk, &self.names)? {

@@ -151,6 +151,18 @@ impl SimDisk {
         &self,
         moments: RangeInclusive<usize>,
         limit: usize,
+        visit: impl FnMut(&CrashImage),
+    ) -> usize {
+        self.some_crash_images(moments, limit, |_| true, visit)
+    }
+
+    /// The same, but of the images of a moment, which are numbered from 0, only those that are `wanted`. Number 0 is the one
+    /// with everything there that was done.
+    pub fn some_crash_images(
+        &self,
+        moments: RangeInclusive<usize>,
+        limit: usize,
+        mut wanted: impl FnMut(usize) -> bool,
         mut visit: impl FnMut(&CrashImage),
     ) -> usize {
         let recording = {
@@ -161,7 +173,7 @@ impl SimDisk {
                 first_free: self.mem.tree().lock().first_free(),
             }
         };
-        recording.each_image(&moments, limit, &mut visit)
+        recording.each_image(&moments, limit, &mut wanted, &mut visit)
     }
 
     /// Counts the call, and fails it if it is to fail.

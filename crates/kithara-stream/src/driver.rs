@@ -258,6 +258,9 @@ impl<P: Plan> Driver<P> {
     /// Drops a transfer; others may bring what it has not.
     fn end(&mut self, index: usize) -> FetchId {
         let transfer = self.transfers.remove(index);
+        if transfer.only_compares() {
+            self.shelf.asked(transfer.resource);
+        }
         if !transfer.claimed.is_empty() {
             self.shelf.release(transfer.resource, transfer.claimed);
         }
@@ -283,6 +286,7 @@ impl<P: Plan> Driver<P> {
             Wish::Validated { resource } => self.shelf.validated(resource),
             Wish::Outdated { resource } => self.shelf.outdated(resource),
             Wish::Discard { resource } => self.shelf.discard(resource),
+            Wish::Leave { resource } => self.shelf.leave(resource),
             Wish::Fetch(fetch) => self.fetch(fetch),
             Wish::Credit { fetch, until } => {
                 let known = |transfer: &Transfer| transfer.id == fetch;

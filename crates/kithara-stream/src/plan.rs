@@ -70,7 +70,8 @@ pub struct Stored {
     pub memory_only: Option<u64>,
     /// Why these bytes are forgotten once nobody has them open, if they are.
     pub not_kept: Option<Reason>,
-    /// Whether it is time to ask the origin if they are still the same.
+    /// Whether it is time to ask the origin if they are still the same: all of them are there, and nobody else in this
+    /// process is asking.
     pub due: bool,
     /// The origin was found to have another content: it is to be asked before these bytes are read.
     pub outdated: bool,
@@ -204,6 +205,11 @@ pub enum Wish<E> {
     /// The origin has another content now: whoever opens the resource from now on begins with nothing. Who reads it
     /// already keeps the old bytes.
     Discard {
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// Let go of a resource that nobody reads: nothing more is heard of it, and it may be removed.
+    Leave {
         /// The resource.
         resource: ResourceId,
     },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use kithara_assets::{AssetStore, Entry, Facts, Keep, ResourceKey};
+use kithara_assets::{AssetStore, Entry, EntryState, Facts, Keep, ResourceKey, Revalidate, Turn};
 use kithara_storage::StorageError;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,20 @@ struct Held {
     entry: Entry,
     /// `None` if it is nobody else's.
     key: Option<ResourceKey>,
+    /// It is this one's turn to ask whether the origin still has the same.
+    turn: Option<Turn>,
+}
+
+impl Held {
+    /// Whether this one is to ask now: what is whole, and due, and asked for by nobody else.
+    fn is_due(&mut self, rule: Revalidate, now: u64) -> bool {
+        let ready = self.entry.state() == EntryState::Ready;
+        if !ready || !rule.is_due(self.entry.validated_at(), now) {
+            return false;
+        }
+        self.turn = self.turn.take().or_else(|| self.entry.turn());
+        self.turn.is_some()
+    }
 }
 
 impl Shelf {
@@ -76,7 +90,8 @@ impl Shelf {
     }
 
     fn hold(&mut self, id: ResourceId, entry: Entry, key: Option<ResourceKey>) {
-        self.held.insert(id, Held { entry, key });
+        let turn = None;
+        self.held.insert(id, Held { entry, key, turn });
     }
 
     /// A resource; one that was not opened is a temporary one.
@@ -98,8 +113,11 @@ impl Shelf {
     /// How a resource stands.
     pub(crate) fn stored(&mut self, id: ResourceId) -> Result<Stored, StreamError> {
         let now = unix_now();
-        let revalidate = self.store.as_ref().map(|store| store.options().revalidate);
-        let entry = self.entry(id)?;
+        let rule = self.store.as_ref().map(|store| store.options().revalidate);
+        self.entry(id)?;
+        let held = self.held.get_mut(&id).expect("it was just opened");
+        let due = rule.is_some_and(|rule| held.is_due(rule, now));
+        let entry = &held.entry;
         let seen = entry.snapshot();
         Ok(Stored {
             coverage: seen.coverage,
@@ -109,7 +127,7 @@ impl Shelf {
             superseded: seen.superseded,
             memory_only: seen.memory_only,
             not_kept: seen.not_kept,
-            due: revalidate.is_some_and(|rule| rule.is_due(entry.validated_at(), now)),
+            due,
             outdated: entry.validated_at() == Some(OUTDATED),
         })
     }
@@ -122,6 +140,13 @@ impl Shelf {
         keep: Keep,
     ) -> Result<bool, StreamError> {
         Ok(self.entry(id)?.identify(facts, keep).is_ok())
+    }
+
+    /// The origin has answered, or won't: somebody else may ask.
+    pub(crate) fn asked(&mut self, id: ResourceId) {
+        if let Some(held) = self.held.get_mut(&id) {
+            held.turn = None;
+        }
     }
 
     pub(crate) fn validated(&self, id: ResourceId) {
@@ -171,6 +196,12 @@ impl Shelf {
             // at the disk.
             store.open(&key).discard();
         }
+    }
+
+    /// Lets go of a resource. Who still reads it keeps the bytes.
+    pub(crate) fn leave(&mut self, id: ResourceId) {
+        self.opening.retain(|(opening, ..)| *opening != id);
+        self.held.remove(&id);
     }
 
     /// What is stored stays readable; whoever waits for more is told why there is none.

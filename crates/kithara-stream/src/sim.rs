@@ -440,6 +440,7 @@ impl<P: Plan> Stage<P> {
             Wish::Validated { .. } => self.out.validated += 1,
             Wish::Outdated { .. } => self.out.outdated += 1,
             Wish::Discard { .. } => self.out.discarded += 1,
+            Wish::Leave { .. } => self.out.left += 1,
             Wish::Fetch(fetch) => self.open(fetch),
             Wish::Credit { fetch, until } => {
                 let known = self.carriers.iter_mut().find(|one| one.id == fetch);

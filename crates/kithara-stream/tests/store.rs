@@ -31,6 +31,8 @@ struct Greedy {
     overlap: u64,
     discard: bool,
     outdated: bool,
+    /// Lets go of the resource once it is whole.
+    leave: bool,
     /// Once the server has answered, no more than this is wanted.
     lowered: Option<u64>,
     priority: Priority,
@@ -50,6 +52,7 @@ impl Greedy {
             overlap: 0,
             discard: false,
             outdated: false,
+            leave: false,
             lowered: None,
             priority: Priority::Foreground,
             wishes: VecDeque::new(),
@@ -154,6 +157,9 @@ impl Plan for Greedy {
                 }
                 if self.outdated {
                     self.wishes.push_back(Wish::Outdated { resource });
+                }
+                if self.leave {
+                    self.wishes.push_back(Wish::Leave { resource });
                 }
                 self.done.store(true, Ordering::SeqCst);
             }
@@ -401,6 +407,25 @@ fn what_a_transfer_may_not_bring_for_now_is_left_to_others() {
     let mut second = start(Greedy::new(&store), &store, &net);
     assert_eq!(content_of(read_all(&mut run(&mut second))), Ok(3));
     assert_eq!(net.asked(), [0..LEN, 100_000..LEN]);
+}
+
+#[test]
+fn what_a_plan_has_let_go_of_may_be_removed_while_it_goes_on() {
+    for leave in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, net) = (store(dir.path()), FakeNet::new(3));
+        let plan = Greedy {
+            leave,
+            ..Greedy::new(&store)
+        };
+        let done = plan.done.clone();
+        let mut backend = start(plan, &store, &net);
+        assert_eq!(content_of(read_all(&mut run(&mut backend))), Ok(3));
+        until_done(&mut backend, &done);
+        store.settle();
+        assert_eq!(store.remove(&url()).is_ok(), leave);
+        drop(backend);
+    }
 }
 
 /// What an entry of the title knows of being outdated.

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -27,9 +28,15 @@ pub struct Other {
 impl Other {
     /// Starts this binary at `test`, which finds `role` in [`role`].
     pub fn start(test: &str, role: &str) -> Self {
+        Self::start_with(test, role, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_with(test: &str, role: &str, variables: &[(&str, &Path)]) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("a running binary"))
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -24,6 +24,8 @@ const HANG: Duration = Duration::from_secs(60);
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * 1024;
+/// The most that a response which is given up may have on its way.
+const OVERSHOOT: u64 = 512 * KIB;
 /// The smallest look-ahead there is.
 pub const LOOK_AHEAD: u64 = 256 * KIB;
 
@@ -341,6 +343,23 @@ impl Tap {
 
     pub fn log(&self) -> Vec<Taken> {
         self.log.lock().expect("no panic").clone()
+    }
+
+    /// How many requests were given less than they asked for of a file of `len` bytes: the client gave them up. Only its own
+    /// side knows: a server has long sent, into its kernel's buffers, what nobody will ever take.
+    pub fn given_up(&self, len: u64) -> u64 {
+        let less = |taken: &&Taken| taken.given.end < taken.asked.end.min(len);
+        self.log().iter().filter(less).count() as u64
+    }
+
+    /// What a server sent twice is no more than what responses that were given up may have had on their way.
+    pub fn assert_overshoot(&self, requests: &[LoggedRequest], len: u64) {
+        let (twice, given_up) = (bytes_sent_twice(requests), self.given_up(len));
+        assert!(
+            twice <= given_up * OVERSHOOT,
+            "{twice} bytes twice, {given_up} requests given up: {:?}, {requests:?}",
+            self.log()
+        );
     }
 
     /// No byte that was stored is asked for again.

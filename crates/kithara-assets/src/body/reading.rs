@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use kithara_storage::{Driver, EXTENT, Kept, Place, ResourceExt, StorageError};
+use kithara_storage::{Driver, EXTENT, Kept, Place, ResourceExt, StorageError, too_many_open};
 
 use super::standing::{Base, NOBODY};
 use super::{Body, wake};
@@ -22,7 +22,10 @@ pub(super) struct View {
 
 impl Driver for View {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Kept> {
-        self.body.read_at(offset, buf)
+        match self.body.read_at(offset, buf) {
+            Err(error) if too_many_open(&error) => Ok(Kept::Lost(self.body.set_aside(offset))),
+            done => done,
+        }
     }
 
     fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<Vec<Range<u64>>> {
@@ -65,12 +68,24 @@ impl Body {
                     at += count as u64;
                 }
                 // What is lost can't be compared, and is written anew.
-                _ => at = covered,
+                Ok(_) => at = covered,
+                // What can't be read for now stays, and so must not go unread.
+                Err(source) => {
+                    return Err(StorageError::Io {
+                        action: "compare",
+                        place: Place::default(),
+                        source,
+                    });
+                }
             }
         }
         Ok(())
     }
 
+    /// What there is at `offset`.
+    ///
+    /// # Errors
+    /// For want of memory or of a file descriptor: the bytes are there, and can't be read for now.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Kept> {
         let (base, covered) = {
             let state = self.state.lock();
@@ -91,7 +106,8 @@ impl Body {
         let buf = &mut buf[..wanted];
         let read = match &base {
             Base::Nothing => Kept::Bytes(0),
-            Base::Checked(checked) => checked.read_at(offset, buf).unwrap_or(Kept::Bytes(0)),
+            Base::Checked(checked) => checked.read_at(offset, buf)?,
+            // Its file is open as long as it is used, so that only the disk can refuse it.
             Base::Temporary(resource) => resource
                 .read_at(offset, buf)
                 .map_or(Kept::Bytes(0), Kept::Bytes),
@@ -103,6 +119,38 @@ impl Body {
         };
         self.lose(&lost);
         Ok(Kept::Lost(lost))
+    }
+
+    /// The process has no descriptor to read the byte at `offset` with: until there is one, what lies around it counts as
+    /// missing, so that who plays it goes on with what the origin sends. It stays stored.
+    fn set_aside(&self, offset: u64) -> Range<u64> {
+        let start = offset - offset % EXTENT as u64;
+        let range = start..start.saturating_add(EXTENT as u64);
+        let wakers = {
+            let mut state = self.state.lock();
+            state.set_aside(&range);
+            state.complete &= state.is_whole();
+            state.changed_for_others(NOBODY)
+        };
+        wake(wakers);
+        range
+    }
+
+    /// What was set aside counts again: there may be room by now.
+    pub(crate) fn take_up_again(&self) {
+        let (members, again, wakers) = {
+            let mut state = self.state.lock();
+            let again = state.take_up_again();
+            if again.is_empty() {
+                return;
+            }
+            let members: Vec<u64> = state.members.keys().copied().collect();
+            (members, again, state.changed_for_others(NOBODY))
+        };
+        for member in members {
+            self.cover_again(member, &(0..again.end()));
+        }
+        wake(wakers);
     }
 
     /// The gate of a member has just let go of `range`. What came anew before that was nothing new to it, and nobody brings

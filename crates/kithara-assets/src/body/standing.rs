@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) is_slow: bool,
     /// Saved bytes that turned out to be lost.
     pub(super) lost: Coverage,
+    /// Saved bytes that can't be read for want of a file descriptor, and so count as missing.
+    pub(super) aside: Coverage,
     /// Something newer has taken its place.
     pub(super) superseded: bool,
     /// The keeper has let go of its files.
@@ -119,11 +121,7 @@ impl State {
 
     /// Forgets saved bytes; whether some of them had been lost before and brought again, so that saving is in vain.
     pub(super) fn lose(&mut self, range: &Range<u64>) -> bool {
-        let cut = |one: Range<u64>| {
-            let both = one.start.max(range.start)..one.end.min(range.end);
-            (!both.is_empty()).then_some(both)
-        };
-        let saved: Vec<_> = self.stored.iter().filter_map(cut).collect();
+        let saved: Vec<_> = parts(&self.stored, range).collect();
         let lost_before = |saved: &Range<u64>| {
             let new = self.lost.next_gap(saved.start, saved.end);
             new.as_ref() != Some(saved)
@@ -132,12 +130,34 @@ impl State {
         for saved in saved {
             self.lost.insert(saved);
         }
+        self.uncover(range);
+        again
+    }
+
+    /// Of `range`, only what is in memory can be read from now on.
+    fn uncover(&mut self, range: &Range<u64>) {
         self.stored.remove(range.clone());
         self.coverage.remove(range.clone());
-        // What is still in memory isn't lost.
-        let held: Vec<_> = self.window.coverage().iter().filter_map(cut).collect();
+        let held: Vec<_> = parts(&self.window.coverage(), range).collect();
         for held in held {
             self.coverage.insert(held);
+        }
+    }
+
+    /// Lets saved bytes count as missing for now.
+    pub(super) fn set_aside(&mut self, range: &Range<u64>) {
+        for saved in parts(&self.stored, range) {
+            self.aside.insert(saved);
+        }
+        self.uncover(range);
+    }
+
+    /// Lets them count again; which they are.
+    pub(super) fn take_up_again(&mut self) -> Coverage {
+        let again = std::mem::take(&mut self.aside);
+        for saved in again.iter() {
+            self.stored.insert(saved.clone());
+            self.coverage.insert(saved);
         }
         again
     }
@@ -232,4 +252,12 @@ impl State {
             })
             .collect()
     }
+}
+
+/// What of `range` is covered.
+fn parts(coverage: &Coverage, range: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    coverage.iter().filter_map(|one| {
+        let both = one.start.max(range.start)..one.end.min(range.end);
+        (!both.is_empty()).then_some(both)
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use kithara_storage::LockKind;
+use kithara_storage::{Disk, LockKind};
 
 use super::Housekeeping;
 use crate::AssetId;

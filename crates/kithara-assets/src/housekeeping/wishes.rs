@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use kithara_storage::{Access, Place, StorageError, Stored};
+use kithara_storage::{Access, Disk, Place, StorageError, Stored, too_many_open};
 
 use super::Housekeeping;
 use super::room::{Pinned, Removal};
@@ -33,7 +33,11 @@ impl Housekeeping {
             .hold(asset)
             .unwrap_or_else(|| Arc::new(Hold::new(asset, Arc::default())));
         let path = self.folder.layout.asset(asset).join(Layout::PIN);
-        let known = self.folder.disk.open(&path, Access::Read).is_ok();
+        let known = match self.folder.disk.open(&path, Access::Read) {
+            Ok(_) => true,
+            // One that can't be opened for want of a file descriptor may well be there.
+            Err(error) => too_many_open(&error),
+        };
         let pinned = self.try_pin(&hold, &path);
         if pinned.is_err() && !known {
             // Half a pin is none: what isn't sure to survive must not be promised by its sight. One that was there before
@@ -46,7 +50,7 @@ impl Housekeeping {
 
     fn try_pin(&mut self, hold: &Hold, path: &Path) -> io::Result<()> {
         let asset = hold.asset;
-        hold.check(&*self.folder.disk, &self.folder.layout);
+        hold.check();
         if !self.folder.is_directory(asset)? {
             self.anchored.remove(&asset);
             match self.make_folder(asset) {

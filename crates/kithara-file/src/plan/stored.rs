@@ -90,7 +90,9 @@ impl FilePlan {
         }
         self.tell_not_kept(Reason::NoStore);
         self.abort(|_| true);
-        self.resource = ResourceId(self.resource.0 + 1);
+        let resource = self.resource;
+        self.wishes.push_back(Wish::Leave { resource });
+        self.resource = ResourceId(resource.0 + 1);
         self.key = None;
         self.coverage = Coverage::default();
         self.others = Coverage::default();

@@ -45,6 +45,8 @@ pub struct Outcome<E> {
     pub validated: u32,
     /// How often the stored bytes were discarded.
     pub discarded: u32,
+    /// How many resources the plan let go of.
+    pub left: u32,
     /// How often they were said to be older than the origin's.
     pub outdated: u32,
     /// Bytes asked for again on purpose, to compare them.
@@ -79,6 +81,7 @@ impl<E> Default for Outcome<E> {
             mixed: 0,
             validated: 0,
             discarded: 0,
+            left: 0,
             outdated: 0,
             compared: 0,
             published_at: None,

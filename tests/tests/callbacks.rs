@@ -3,15 +3,16 @@
 
 #![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
 
+#[path = "support/fuse.rs"]
+mod fuse;
 #[path = "support/network.rs"]
 mod network;
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -28,44 +29,7 @@ use kithara::{ErrorKind, PcmReader, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::{fixture, long_wav};
 use kithara_tests::server::{FaultServer, Script};
 
-/// Far more than anything here takes; reached only by something that hangs.
-const HANG: Duration = Duration::from_secs(60);
-
-/// Panics at its `at`-th call, counted from 0, and never again.
-#[derive(Debug)]
-struct Fuse {
-    at: usize,
-    calls: AtomicUsize,
-}
-
-impl Fuse {
-    fn new(at: usize) -> Arc<Self> {
-        let calls = AtomicUsize::new(0);
-        Arc::new(Self { at, calls })
-    }
-
-    fn burn(&self) {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        assert_ne!(call, self.at, "the caller's own code panics");
-    }
-
-    fn has_blown(&self) -> bool {
-        self.calls.load(Ordering::Relaxed) > self.at
-    }
-}
-
-/// Does `part` on a thread of its own, so that a hang has a name.
-fn within<T: Send + 'static>(what: &str, part: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    let thread = thread::spawn(move || drop(tell.send(part())));
-    match told.recv_timeout(HANG) {
-        Ok(result) => result,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().unwrap_err())
-        }
-    }
-}
+use fuse::{Fuse, within};
 
 /// How a title ended, and that everything before was exact.
 fn outcome(
@@ -247,7 +211,7 @@ fn a_panic_on_the_way_to_the_bytes_ends_that_resource_only() {
         }
         for (what, client, url) in cases {
             let what = format!("{what} {at}");
-            fuse.calls.store(0, Ordering::Relaxed);
+            fuse.mend();
             // A hook and a resolver are asked about one title; a client is the title's own.
             let shared = if what.starts_with("fetch") || what.starts_with("body") {
                 &plain
@@ -326,12 +290,6 @@ fn a_listener_that_panics_ends_its_own_title_only() {
         audio >= 2 && file >= 2,
         "{audio} and {file} events were reached"
     );
-}
-
-impl Wake for Fuse {
-    fn wake(self: Arc<Self>) {
-        self.burn();
-    }
 }
 
 #[test]

@@ -14,10 +14,12 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kithara::audio::AudioEvent;
 use kithara::net::{Net, NetOptions};
-use kithara::{ReadState, Resource, ResourceConfig, SeekMode};
+use kithara::{ReadState, RecvError, Resource, ResourceConfig, ResourceEvent, SeekMode};
 use kithara_tests::fixtures::{Generated, formula_sample, long_wav};
 use kithara_tests::server::{FaultServer, Script};
+use network::Tap;
 
 /// Far more than anything here takes; reached only by something that hangs.
 const HANG: Duration = Duration::from_secs(120);
@@ -325,81 +327,129 @@ impl Index {
     }
 }
 
+/// Seeks of all kinds from four threads at once, between pauses, while it is read; what is read is always the title's.
+fn storm(title: &Title, index: &Index, mut resource: Resource) -> Resource {
+    const SEEKS: usize = 1500;
+    // Seeks go to multiples of this frame only.
+    const GRID: usize = 1_000;
+    let frames = title.expected.len() / 2;
+    let (spec, control) = (resource.spec(), resource.control());
+    let working = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let seekers: Vec<_> = (0..4_usize)
+            .map(|seeker| {
+                let control = control.clone();
+                scope.spawn(move || {
+                    for n in 0..SEEKS {
+                        let step = (n * (7 + 2 * seeker) + seeker) % (frames / GRID);
+                        let mode = [SeekMode::Exact, SeekMode::Fast][n % 2];
+                        control.seek(spec.time((step * GRID) as u64), mode).unwrap();
+                        control.position();
+                        control.stats();
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        let pauser = {
+            let (control, working) = (control.clone(), &working);
+            scope.spawn(move || {
+                while working.load(Ordering::Relaxed) {
+                    control.pause();
+                    thread::yield_now();
+                    control.resume();
+                    thread::yield_now();
+                }
+            })
+        };
+        let working = &working;
+        let reader = scope.spawn(move || {
+            let (mut next, mut jumps) = (0, 0);
+            let mut buf = [0.0; 512];
+            while working.load(Ordering::Relaxed) {
+                let read = resource.read(&mut buf).unwrap();
+                if read < 4 {
+                    next = frames;
+                    continue;
+                }
+                let frame = index.frame(&buf[..read]).expect("frames of the title");
+                assert!(
+                    frame == next || frame.is_multiple_of(GRID),
+                    "frame {frame}: neither the next, {next}, nor one that was asked for"
+                );
+                assert!(buf[..read] == title.expected[frame * 2..frame * 2 + read]);
+                jumps += usize::from(frame != next);
+                next = frame + read / 2;
+            }
+            (resource, jumps)
+        });
+        for seeker in seekers {
+            seeker.join().unwrap();
+        }
+        working.store(false, Ordering::Relaxed);
+        pauser.join().unwrap();
+        // The last word was a resume, so the reader comes to its end.
+        let (resource, jumps) = reader.join().unwrap();
+        assert!(jumps > 0, "no seek was heard");
+        resource
+    })
+}
+
+/// Seeks there and plays to the end.
+fn plays_from(title: &Title, frame: usize, resource: Resource) -> Resource {
+    let time = resource.spec().time(frame as u64);
+    resource.seek(time, SeekMode::Exact).unwrap();
+    let samples = frame * 2;
+    let mut reader = Reader { resource, samples };
+    reader.finish(&title.expected, &mut [0.0; 4096]);
+    reader.resource
+}
+
 #[test]
 fn commands_from_many_threads_never_yield_a_wrong_frame() {
-    const SEEKS: usize = 1500;
     let title = Title::of(6);
     let index = Index::of(&title.expected);
-    let frames = title.expected.len() / 2;
-    for config in [title.local(), title.remote()] {
-        let mut resource = Resource::blocking(config).unwrap();
-        let (spec, control) = (resource.spec(), resource.control());
-        // Seeks go to multiples of this frame only.
-        let grid = 1_000;
-        let working = AtomicBool::new(true);
-        thread::scope(|scope| {
-            let seekers: Vec<_> = (0..4_usize)
-                .map(|seeker| {
-                    let control = control.clone();
-                    scope.spawn(move || {
-                        for n in 0..SEEKS {
-                            let step = (n * (7 + 2 * seeker) + seeker) % (frames / grid);
-                            let mode = [SeekMode::Exact, SeekMode::Fast][n % 2];
-                            control.seek(spec.time((step * grid) as u64), mode).unwrap();
-                            control.position();
-                            control.stats();
-                            thread::yield_now();
-                        }
-                    })
-                })
-                .collect();
-            let pauser = {
-                let (control, working) = (control.clone(), &working);
-                scope.spawn(move || {
-                    while working.load(Ordering::Relaxed) {
-                        control.pause();
-                        thread::yield_now();
-                        control.resume();
-                        thread::yield_now();
-                    }
-                })
-            };
-            let working = &working;
-            let reader = scope.spawn(|| {
-                let (mut next, mut jumps) = (0, 0);
-                let mut buf = [0.0; 512];
-                while working.load(Ordering::Relaxed) {
-                    let read = resource.read(&mut buf).unwrap();
-                    if read < 4 {
-                        next = frames;
-                        continue;
-                    }
-                    let frame = index.frame(&buf[..read]).expect("frames of the title");
-                    assert!(
-                        frame == next || frame.is_multiple_of(grid),
-                        "frame {frame}: neither the next, {next}, nor one that was asked for"
-                    );
-                    assert!(buf[..read] == title.expected[frame * 2..frame * 2 + read]);
-                    jumps += usize::from(frame != next);
-                    next = frame + read / 2;
-                }
-                (resource, jumps)
-            });
-            for seeker in seekers {
-                seeker.join().unwrap();
+    let resource = Resource::blocking(title.local()).unwrap();
+    let resource = storm(&title, &index, resource);
+    plays_from(&title, title.expected.len() / 2 - 12_345, resource);
+}
+
+/// How many of the seeks of a storm are taken up before a newer one comes is a matter of luck; each that is may ask once.
+#[test]
+fn a_storm_over_http_asks_for_no_byte_twice_and_at_most_once_for_each_seek() {
+    let title = Title::of(6);
+    let index = Index::of(&title.expected);
+    let tap = Tap::default();
+    let config = title
+        .remote()
+        .with_client(tap.on(Arc::clone(&title.client)));
+    let mut events = config.events();
+    let resource = Resource::blocking(config).unwrap();
+    let landed = thread::spawn(move || {
+        let mut landed = 0;
+        loop {
+            match events.recv_blocking() {
+                Ok(ResourceEvent::Audio(AudioEvent::SeekDone { .. })) => landed += 1,
+                Ok(_) => {}
+                // Any of those may have been such.
+                Err(RecvError::Lagged(missed)) => landed += missed,
+                Err(RecvError::Closed) => return landed,
             }
-            working.store(false, Ordering::Relaxed);
-            pauser.join().unwrap();
-            // The last word was a resume, so the reader comes to its end.
-            let (resource, jumps) = reader.join().unwrap();
-            assert!(jumps > 0, "no seek was heard");
-            let last = frames - 12_345;
-            control
-                .seek(spec.time(last as u64), SeekMode::Exact)
-                .unwrap();
-            let samples = last * 2;
-            let mut reader = Reader { resource, samples };
-            reader.finish(&title.expected, &mut [0.0; 4096]);
-        });
-    }
+        }
+    });
+    let resource = storm(&title, &index, resource);
+    let resource = plays_from(&title, title.expected.len() / 2 - 12_345, resource);
+    let resource = plays_from(&title, 0, resource);
+    tap.assert_no_byte_twice();
+    // All of it is stored: no storm asks for anything now.
+    let asked = tap.log().len() as u64;
+    let resource = storm(&title, &index, resource);
+    plays_from(&title, 0, resource);
+    assert_eq!(tap.log().len() as u64, asked, "asked for what is stored");
+    let len = 44 + title.expected.len() as u64 * 2;
+    let given_up = tap.given_up(len);
+    let landed = landed.join().unwrap();
+    println!("{asked} requests, {given_up} of them given up, {landed} seeks landed");
+    assert!(asked <= landed + given_up + 4, "{:?}", tap.log());
+    tap.assert_overshoot(&title.server.requests(), len);
 }

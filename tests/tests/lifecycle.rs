@@ -2,34 +2,36 @@
 
 #![allow(clippy::unwrap_used)] // A promise that cannot be checked is a failed test.
 
-use std::collections::BTreeMap;
+#[path = "support/process.rs"]
+mod process;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kithara::audio::{Audio, AudioConfig};
+use kithara::audio::{Audio, AudioConfig, AudioEvent};
 use kithara::file::{File, FileConfig, FileSrc};
 use kithara::net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
 use kithara::stream::StreamType;
 use kithara::{
-    CancellationToken, ErrorKind, PcmReader, ReadState, Resource, ResourceConfig, SeekMode,
+    AssetStoreBuilder, CancellationToken, ErrorKind, PcmReader, ReadState, RecvError, Resource,
+    ResourceConfig, ResourceEvent, SeekMode, StoreOptions,
 };
 use kithara_tests::fixtures::{fixture, formula_sample, long_mp3, long_wav};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use parking_lot::{Mutex, MutexGuard};
+
+use process::*;
 
 /// Threads, descriptors and memory are counted for the whole process, so the tests of this file run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()
 }
-
-/// Far more than anything here takes; reached only by something that hangs.
-const HANG: Duration = Duration::from_secs(60);
 
 fn local(file: &str) -> ResourceConfig {
     ResourceConfig::from_src(fixture(file).path())
@@ -55,43 +57,10 @@ fn drain(resource: &mut Resource) -> Result<u64, kithara::Error> {
     Ok(frames)
 }
 
-/// The threads of this process by name, without those of tests and servers.
-#[cfg(target_os = "linux")]
-fn library_threads() -> BTreeMap<String, usize> {
-    let mut names = BTreeMap::new();
-    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
-        if let Ok(name) = std::fs::read_to_string(task.path().join("comm"))
-            && name.starts_with("kithara")
-        {
-            *names.entry(name.trim().to_owned()).or_default() += 1;
-        }
-    }
-    names
-}
-
-#[cfg(target_os = "linux")]
-fn decode_threads() -> usize {
-    library_threads()
-        .iter()
-        .filter(|(name, _)| name.starts_with("kithara-decode"))
-        .map(|(_, count)| count)
-        .sum()
-}
-
-/// Waits for something another thread is about to do.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < HANG, "{what}");
-        thread::yield_now();
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_thousand_opens_leave_nothing_behind() {
     let _alone = alone();
-    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let resident = || -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status
@@ -103,11 +72,25 @@ fn ten_thousand_opens_leave_nothing_behind() {
     let server = FaultServer::start();
     server.serve("/a.mp3", Script::file(fixture("mp3-mono.mp3").bytes()));
     let (client, url) = (client(), server.url("/a.mp3"));
+    // More titles than it may keep: they are fetched, kept, found again, and thrown out for each other.
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::at(dir.path());
+    (options.max_assets, options.min_free) = (4, 0);
+    let store = AssetStoreBuilder::new(options)
+        .require_disk(true)
+        .build()
+        .unwrap();
     let cycle = |n: usize| {
-        let config = if n.is_multiple_of(4) {
-            remote(&client, &url)
-        } else {
-            local("wav-s16.wav")
+        let config = match n % 8 {
+            0 => {
+                let title = format!("{url}?title={}", n / 8 % 7);
+                ResourceConfig::new(title)
+                    .unwrap()
+                    .with_store(store.clone())
+                    .with_client(Arc::clone(&client))
+            }
+            4 => remote(&client, &url),
+            _ => local("wav-s16.wav"),
         };
         let mut resource = Resource::blocking(config).unwrap();
         let mut block = [0.0; 512];
@@ -120,18 +103,39 @@ fn ten_thousand_opens_leave_nothing_behind() {
                 .unwrap();
         }
     };
+    // What is kept is written by then, and every file that stays open is open.
+    let settled = || {
+        eventually("the decode threads end", || decode_threads() == 0);
+        store.settle();
+    };
+    // But those that block, which end by themselves.
+    let lasting = || {
+        let mut threads = library_threads();
+        threads.remove("kithara-io-bloc");
+        threads
+    };
     (0..500).for_each(cycle);
-    eventually("the decode threads end", || decode_threads() == 0);
-    let (threads, files, memory) = (library_threads(), descriptors(), resident());
+    settled();
+    let (threads, files, memory) = (lasting(), descriptors().len(), resident());
     (0..10_000).for_each(cycle);
-    eventually("the decode threads end", || decode_threads() == 0);
-    assert_eq!(library_threads(), threads);
-    eventually("no descriptor is left", || descriptors() <= files + 2);
+    settled();
+    assert_eq!(lasting(), threads);
+    eventually("no descriptor is left", || descriptors().len() <= files + 2);
     let grown = resident().saturating_sub(memory);
     assert!(
         grown < 8 * 1024,
         "{grown} KiB more after ten thousand opens"
     );
+    // Nothing is still in use by anybody: all of it may go.
+    assert!(!store.list().is_empty(), "something was kept");
+    eventually("no title is held any more", || {
+        store.clear();
+        store.list().is_empty()
+    });
+    let keepers = || library_threads().get("kithara-cache").copied();
+    let before = keepers().unwrap();
+    drop(store);
+    eventually("its keeper ends", || keepers().unwrap_or(0) < before);
 }
 
 #[test]
@@ -252,6 +256,85 @@ fn a_blocking_read_inside_a_current_thread_runtime_does_not_deadlock() {
     assert_eq!(frames, fixture("mp3-cbr.mp3").frames);
 }
 
+/// Threads of the library's own that are to end there must not be waited for in a way a runtime forbids.
+#[test]
+fn all_of_it_may_be_let_go_inside_a_runtime() {
+    let _alone = alone();
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    let bytes = fixture("mp3-cbr.mp3").bytes();
+    server.serve("/held.mp3", Script::file(bytes).hold_at(10_000, &gate));
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = StoreOptions::at(dir.path());
+    options.min_free = 0;
+    let runtimes = [
+        tokio::runtime::Builder::new_current_thread(),
+        tokio::runtime::Builder::new_multi_thread(),
+    ];
+    for mut runtime in runtimes {
+        runtime.build().unwrap().block_on(async {
+            let client = client();
+            let store = AssetStoreBuilder::new(options.clone()).build().unwrap();
+            let config = remote(&client, &server.url("/held.mp3")).with_store(store.clone());
+            let resource = Resource::new(config).await.unwrap();
+            drop((resource, store, client));
+        });
+        server.wait_open_connections(0);
+    }
+    #[cfg(target_os = "linux")]
+    eventually("the decode threads end", || decode_threads() == 0);
+}
+
+#[test]
+fn controls_answer_while_a_read_waits_for_a_server_that_holds() {
+    let _alone = alone();
+    let server = FaultServer::start();
+    let gate = Gate::new();
+    let media = long_wav(8);
+    server.serve("/a.wav", Script::file(media.bytes).hold_at(500_000, &gate));
+    let client = client();
+    let mut resource = Resource::blocking(remote(&client, &server.url("/a.wav"))).unwrap();
+    let control = resource.control();
+    let reader = thread::spawn(move || drain(&mut resource).unwrap());
+    gate.wait_held();
+    eventually("the reader waits", || {
+        control.state() == ReadState::Buffering
+    });
+    // Each from a thread of its own, so that one that hangs is named.
+    type Call = fn(&kithara::Control);
+    let calls: [(&str, Call); 9] = [
+        ("state", |control| drop(control.state())),
+        ("position", |control| drop(control.position())),
+        ("duration", |control| drop(control.duration())),
+        ("stats", |control| drop(control.stats())),
+        ("pause", |control| control.pause()),
+        ("is_paused", |control| assert!(control.is_paused())),
+        ("resume", |control| control.resume()),
+        ("seek, far", |control| {
+            control
+                .seek(Duration::from_secs(7), SeekMode::Exact)
+                .unwrap();
+        }),
+        ("seek, back", |control| {
+            control.seek(Duration::ZERO, SeekMode::Exact).unwrap();
+        }),
+    ];
+    for (name, call) in calls {
+        let (control, (done, answered)) = (control.clone(), std::sync::mpsc::channel());
+        let caller = thread::spawn(move || {
+            call(&control);
+            // Whoever asked may have given up.
+            let _ = done.send(());
+        });
+        let answer = answered.recv_timeout(Duration::from_secs(60));
+        assert!(answer.is_ok(), "{name} waits for the server");
+        caller.join().unwrap();
+        assert!(!gate.is_open(), "{name}");
+    }
+    gate.open();
+    assert!(reader.join().unwrap() >= media.frames, "from the front");
+}
+
 #[test]
 fn a_resource_outlives_the_runtime_that_opened_it() {
     let _alone = alone();
@@ -363,20 +446,40 @@ fn dropping_from_another_thread_while_it_is_played_ends_everything() {
 
 #[test]
 fn an_event_listener_that_never_listens_holds_nothing_up() {
+    const SEEKS: u64 = 500;
     let _alone = alone();
     let config = local("mp3-cbr.mp3");
-    let (_deaf, mut late) = (config.events(), config.events());
+    let (_deaf, mut late, mut eager) = (config.events(), config.events(), config.events());
     let mut resource = Resource::blocking(config).unwrap();
-    for n in 0..500 {
-        resource
-            .seek(Duration::from_millis(n), SeekMode::Fast)
-            .unwrap();
+    let landed = |event: &ResourceEvent| match event {
+        ResourceEvent::Audio(AudioEvent::SeekDone { id, .. }) => Some(*id),
+        _ => None,
+    };
+    let mut told = 0;
+    let mut last = None;
+    for n in 0..SEEKS {
+        let to = Duration::from_millis(n);
+        let seek = resource.seek(to, SeekMode::Fast).unwrap();
         resource.read(&mut [0.0; 64]).unwrap();
+        last = Some(seek);
+        // This one listens, and hears of each.
+        while landed(&eager.recv_blocking().unwrap()) != last {
+            told += 1;
+        }
+        told += 1;
     }
-    assert!(matches!(
-        late.try_recv(),
-        Err(kithara::TryRecvError::Lagged(_)) | Ok(_)
-    ));
+    drop(resource);
+    while eager.recv_blocking().is_ok() {
+        told += 1;
+    }
+    // The oldest were dropped, and how many is told; those that are left are the newest, to the last.
+    let Err(RecvError::Lagged(missed)) = late.recv_blocking() else {
+        panic!("{told} events were kept for somebody who does not listen");
+    };
+    let kept: Vec<_> = std::iter::from_fn(|| late.recv_blocking().ok()).collect();
+    assert!(missed > 0 && told >= SEEKS);
+    assert_eq!(missed + kept.len() as u64, told, "every one is counted");
+    assert_eq!(kept.iter().filter_map(landed).next_back(), last);
 }
 
 /// For its mode, or because it can only be written: that refuses root as well.

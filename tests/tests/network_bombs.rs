@@ -2,10 +2,13 @@
 
 #[path = "support/network.rs"]
 mod network;
+#[path = "support/process.rs"]
+mod process;
 
 use kithara::ErrorKind;
 use kithara_tests::server::{FaultServer, Outcome, Script};
 use network::*;
+use process::peak_memory;
 
 /// A gzip member (RFC 1952) of 512 MiB of zeros in 3 MiB.
 fn gzip_bomb() -> Vec<u8> {
@@ -47,20 +50,6 @@ impl Bits {
     fn push_code(&mut self, code: u32, count: u32) {
         self.push(code.reverse_bits() >> (32 - count), count);
     }
-}
-
-/// The most memory this process has had resident so far, in bytes.
-#[cfg(target_os = "linux")]
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.expect("a peak").parse::<u64>().expect("a number") * KIB
-}
-
-#[cfg(not(target_os = "linux"))]
-fn peak_memory() -> u64 {
-    0
 }
 
 #[test]

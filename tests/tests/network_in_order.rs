@@ -5,6 +5,7 @@ mod network;
 
 use std::time::Duration;
 
+use kithara::net::NetOptions;
 use kithara::{ErrorKind, SeekMode};
 use kithara_tests::fixtures::fixture;
 use kithara_tests::server::{FaultServer, Outcome, Script, Step};
@@ -48,20 +49,44 @@ fn a_radio_answer_plays_or_is_refused_by_name() {
 
 #[test]
 fn an_endless_stream_plays_and_is_held_back_when_nobody_reads() {
+    const ROUNDS: usize = 16;
     let once = fixture("mp3-cbr-notag.mp3");
-    let (bytes, expected) = (once.bytes(), local(&once.bytes(), "mp3"));
+    let bytes = once.bytes();
+    // Where a round begins, the decoder still hears the one before.
+    let expected = local(&bytes.repeat(ROUNDS + 1), "mp3");
     let server = FaultServer::start();
-    server.serve("/radio", Script::endless(bytes).media_type("audio/mpeg"));
-    let mut listener =
-        Listener::open(config(&server.url("/radio")).with_look_ahead_bytes(LOOK_AHEAD));
-    listener.read_samples(expected.len() * 2).expect("endless");
-    assert_same(
-        &listener.pcm[..expected.len()],
-        &expected,
-        "the first round",
+    let stream = Script::endless(bytes.clone()).media_type("audio/mpeg");
+    server.serve("/radio", stream);
+    let (round, frames) = (bytes.len() as u64, once.frames);
+    let samples = 2 * frames as usize;
+    let tap = Tap::default();
+    let config = config(&server.url("/radio"))
+        .with_client(tap.on(client(NetOptions::default(), quick())))
+        .with_look_ahead_bytes(LOOK_AHEAD);
+    let mut listener = Listener::open(config);
+    listener.read_samples(samples).expect("endless");
+
+    // Nobody reads now. What was heard, two seconds of sound, a read of the decoder, and the look-ahead: no more is taken.
+    let most = round + round * 2 * 44_100 / frames + 64 * KIB + LOOK_AHEAD;
+    server.wait_until("the look-ahead", |log| log[0].sent_body >= LOOK_AHEAD);
+    // The I/O thread has had all the turns it wants: other titles came and went on it.
+    let (other, heard) = long(5);
+    server.serve("/other.wav", wav(&other));
+    for _ in 0..3 {
+        Listener::open(crate::network::config(&server.url("/other.wav")))
+            .plays_exactly(&heard, "another title");
+    }
+    let taken = tap.log()[0].given.end;
+    assert!(
+        taken <= most,
+        "{taken} bytes were taken for {round} that were heard"
     );
-    assert_eq!(listener.pcm.len(), expected.len() * 2);
-    assert_eq!(server.requests().len(), 1);
+    assert!(taken >= LOOK_AHEAD / 2, "{taken} bytes");
+
+    // It goes on where it stood, past what was in advance.
+    listener.read_samples(samples * (ROUNDS - 1)).expect("on");
+    assert_same(&listener.pcm, &expected[..samples * ROUNDS], "endless");
+    assert_eq!(server.requests_for("/radio").len(), 1);
     drop(listener);
     server.wait_until("the stream being left", |log| {
         log[0].outcome == Outcome::ClientGone

@@ -332,9 +332,10 @@ fn a_link_that_comes_and_goes_is_not_heard() {
         good.clone().stall_after(1),
         good.clone().reset_after(0),
     ];
-    let days = weather.iter().cycle().take(60).cloned().chain([good]);
+    let days = weather.iter().cycle().take(30).cloned().chain([good]);
     server.serve_sequence("/a.wav", days);
-    let options = timed(stalls_after(Duration::from_millis(150)));
+    // Longer than a busy machine holds up a server: what it trips over in vain counts as well.
+    let options = timed(stalls_after(Duration::from_secs(1)));
     let config = config_with(&server.url("/a.wav"), options);
     Listener::open(config.with_look_ahead_bytes(LOOK_AHEAD))
         .plays_exactly(&expected, "a flapping link");
@@ -387,8 +388,8 @@ fn the_answer_to_an_abandoned_request_goes_nowhere() {
     stream.read_to_end(&mut all).unwrap();
     assert!(all == bytes, "the bytes differ");
     tap.assert_no_byte_twice();
-    // Three responses were left: the first, the late one, and the one after it.
-    assert!(bytes_sent_twice(&server.requests()) <= 3 * 512 * KIB);
+    assert!(tap.given_up(bytes.len() as u64) >= 1, "the late one");
+    tap.assert_overshoot(&server.requests(), bytes.len() as u64);
 }
 
 #[test]

@@ -278,8 +278,13 @@ impl Urls {
     }
 }
 
+/// A title whose clocks run out for nobody: what waits for its server waits until the process ends.
+fn waiting(url: &str) -> ResourceConfig {
+    network::config_with(url, network::patient())
+}
+
 fn opened(url: &str) -> Resource {
-    Resource::blocking(network::config(url)).unwrap()
+    Resource::blocking(waiting(url)).unwrap()
 }
 
 /// Runs `work` on a thread that nobody joins, and waits until it says that it is in the middle of it.
@@ -335,10 +340,10 @@ fn leave(what: &str, urls: Urls) {
         }),
         "opening" => in_the_middle(move |told| {
             told();
-            drop(Resource::blocking(network::config(&urls.unanswered)));
+            drop(Resource::blocking(waiting(&urls.unanswered)));
         }),
         "polled" => {
-            let config = network::config(&urls.unanswered);
+            let config = waiting(&urls.unanswered);
             let mut opening: Pin<Box<dyn Future<Output = _>>> = Box::pin(Resource::new(config));
             let mut context = Context::from_waker(Waker::noop());
             assert!(opening.as_mut().poll(&mut context).is_pending());
@@ -381,6 +386,8 @@ fn leave(what: &str, urls: Urls) {
     }
 }
 
+/// The server never lets go of what it holds, and no clock of the children's runs out: had the end of a process to wait for a
+/// thread of the library's, it would never come.
 #[test]
 fn a_process_ends_whatever_its_resources_are_doing() {
     const TEST: &str = "a_process_ends_whatever_its_resources_are_doing";

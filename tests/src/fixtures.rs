@@ -3,6 +3,7 @@
 //! References come from ffmpeg only, never from the code under test. All frame counts and references are of the
 //! *untrimmed* decode; `fixtures/manifest.py` says what that means for each codec.
 
+mod covers;
 mod long;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::covers::{
+    Paging, mp4_with_cover, ogg_pages, ogg_sealed, ogg_with_headers, ogg_with_pictures,
+};
 pub use self::long::{Generated, formula_sample, long_flac, long_mp3, long_wav};
 
 /// One media file and its facts.

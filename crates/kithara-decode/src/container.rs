@@ -14,6 +14,7 @@ mod mkv_track;
 pub(crate) mod mpeg;
 pub(crate) mod mpeg_header;
 pub(crate) mod ogg;
+mod ogg_extent;
 mod ogg_page;
 mod packets;
 pub(crate) mod tags;

@@ -68,6 +68,11 @@ pub(crate) trait Demux: Send {
         true
     }
 
+    /// Whether packets say themselves when they play, so that a gap between two may be meant. Elsewhere something was lost.
+    fn states_times(&self) -> bool {
+        false
+    }
+
     /// Tells what was noticed since the last call.
     fn take_notices(&mut self) -> Vec<Notice> {
         Vec::new()

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! What holds:
-//! - The container is found in the bytes; a media type, an extension or a hint only serve to name what was not found.
+//! - The container is found in the bytes. Only where they show none, a media type, an extension or a hint, in this order,
+//!   say what to look for with less proof, or say in the error what was expected.
 //! - Every decoded frame is delivered, at its place in the decoded timeline of the run, which begins with frame 0.
 //! - After a seek the next chunk begins exactly at the frame of the [`Landing`], and its samples are those of a decode in
 //!   one go (what AAC substitutes by noise is another noise).

@@ -13,6 +13,8 @@ pub(crate) const RATES: std::ops::RangeInclusive<u32> = 8_000..=768_000;
 pub(crate) const TAG_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes looked at to find out what a run is, and junk skipped before its audio.
 pub(crate) const SNIFF_BYTES: usize = 64 * 1024;
+/// Bytes looked at where only a claim says what a run is.
+pub(crate) const CLAIMED_BYTES: usize = 1024 * 1024;
 /// A codec's configuration. symphonia's decoders copy it, and there is no failing for them.
 pub(crate) const CONFIG_BYTES: usize = 64 * 1024;
 /// Frames of a packet of constant size.

@@ -2,7 +2,9 @@
 
 use kithara_stream::{ContainerFormat, MediaInfo};
 
-use crate::container::{adts, aiff, caf, flac, iso, mkv, mpeg, ogg, wav};
+use crate::container::adts::AdtsSyntax;
+use crate::container::mpeg_header::MpegSyntax;
+use crate::container::{adts, aiff, caf, flac, frames, iso, mkv, mpeg, ogg, wav};
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
@@ -97,11 +99,44 @@ fn recognise(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u6
         _ if sniff::is_free_format(window) => {
             Err(Fault::unsupported("MPEG audio in the free format"))
         }
-        _ => Err(match sniff::claimed(info) {
-            Some(claim) => {
-                Fault::unsupported(format!("content that claims to be {claim} but is not"))
-            }
-            None => Fault::unsupported("unknown content"),
-        }),
+        _ => by_claim(input, info),
     }
+}
+
+/// What carries no mark, by what it is claimed to be.
+fn by_claim(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u64)> {
+    for claim in sniff::claimed(info) {
+        if let Some(found) = find_claimed(input, claim)? {
+            return Ok(found);
+        }
+    }
+    Err(match sniff::claimed(info).next() {
+        Some(claim) => Fault::unsupported(format!("content that claims to be {claim} but is not")),
+        None => Fault::unsupported("unknown content"),
+    })
+}
+
+/// Looks for a container where nothing but a claim speaks for it, if that can be told from anything else by more than that.
+fn find_claimed(input: &mut Input, claim: &str) -> Result<Option<(ContainerFormat, u64)>> {
+    let window = input.peek(limits::CLAIMED_BYTES)?;
+    let at_end = window.len() < limits::CLAIMED_BYTES;
+    let (container, found) = match claim {
+        "MPEG audio" => (
+            ContainerFormat::MpegAudio,
+            frames::find_claimed::<MpegSyntax>(window, at_end),
+        ),
+        "ADTS" => (
+            ContainerFormat::Adts,
+            frames::find_claimed::<AdtsSyntax>(window, at_end),
+        ),
+        "Ogg" => (ContainerFormat::Ogg, find(window, b"OggS\0\x02")),
+        "FLAC" => (ContainerFormat::Flac, find(window, b"fLaC\0\0\0\x22")),
+        _ => return Ok(None),
+    };
+    Ok(found.map(|junk| (container, junk as u64)))
+}
+
+/// Where a mark begins that is long enough not to be there by chance.
+fn find(window: &[u8], mark: &[u8]) -> Option<usize> {
+    window.windows(mark.len()).position(|word| word == mark)
 }

@@ -191,7 +191,7 @@ impl Pipeline {
     fn seek_frame(&mut self, target: u64, mode: SeekMode) -> Result<Landing> {
         self.ready = None;
         self.ahead.clear();
-        self.damage = Damage::default();
+        self.damage.forget();
         if let Some(total) = self.total
             && target >= total
         {
@@ -236,6 +236,7 @@ impl Pipeline {
     /// Decodes one packet.
     fn step(&mut self) -> Result<Step> {
         self.guard.progress();
+        let stated = self.demux.states_times();
         let owned = self.ahead.pop_front();
         let packet = match &owned {
             Some(owned) => Some(owned.lend()),
@@ -245,6 +246,7 @@ impl Pipeline {
             return Ok(Step::End);
         };
         let stage = Stage {
+            stated,
             spec: self.spec,
             sums: self.sums,
             pool: &self.pool,
@@ -354,6 +356,8 @@ fn spec_of(decoder: &dyn AudioDecoder) -> Result<PcmSpec> {
 
 /// What decoding one packet works on, apart from demuxer and decoder.
 struct Stage<'a> {
+    /// Gaps are stated by the container.
+    stated: bool,
     spec: PcmSpec,
     sums: bool,
     pool: &'a PcmPool,
@@ -379,6 +383,8 @@ impl Stage<'_> {
         match decoded {
             Ok(decoded) => self.deliver(&decoded),
             Err(CodecError::IoError(_) | CodecError::DecodeError(_)) => self.replace(packet),
+            // What was not asked for before is damage that looks like it.
+            Err(CodecError::Unsupported(_)) if self.damage.decodes() => self.replace(packet),
             Err(error) => Err(error.into()),
         }
     }
@@ -400,13 +406,26 @@ impl Stage<'_> {
         let gap = frame.saturating_sub(expected);
         // Durations that are a little off are not holes.
         if gap > self.timeline.last_frames / 2 {
-            if gap > Damage::LONGEST_GAP * u64::from(self.spec.sample_rate.get()) {
-                return Err(missing_frames(gap));
-            }
-            self.skip(gap)?;
+            self.bridge(gap)?;
         }
         self.timeline.container = Some(frame);
         Ok(())
+    }
+
+    /// Silence for frames that nothing was there for.
+    fn bridge(&mut self, gap: u64) -> Result<()> {
+        let rate = u64::from(self.spec.sample_rate.get());
+        if gap > Damage::LONGEST_GAP * rate {
+            return Err(missing_frames(gap));
+        }
+        if !self.stated {
+            return self.skip(gap);
+        }
+        let heard = self.hush(gap);
+        match self.damage.gap(heard, rate) {
+            true => Err(missing_frames(gap)),
+            false => Ok(()),
+        }
     }
 
     fn deliver(self, decoded: &GenericAudioBufferRef<'_>) -> Result<Step> {
@@ -459,14 +478,27 @@ impl Stage<'_> {
         Ok(Step::Nothing)
     }
 
+    /// Silence for what does not decode.
     fn skip(&mut self, frames: u64) -> Result<()> {
+        let frames = self.hush(frames);
+        let window = u64::from(self.spec.sample_rate.get()) * Damage::WINDOW_SECONDS;
+        if frames > 0 && self.damage.bad(frames, window) {
+            return Err(Fault::corrupt(
+                "more than a tenth of the packets do not decode",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Silence, told; how much of it is heard.
+    fn hush(&mut self, frames: u64) -> u64 {
         let first = self.timeline.next + self.timeline.silence;
         // Before the position nobody hears it.
         let early = self.timeline.from.saturating_sub(first).min(frames);
         self.timeline.next += early;
         let (first, frames) = (first + early, frames - early);
         if frames == 0 {
-            return Ok(());
+            return 0;
         }
         note(
             self.notices,
@@ -476,13 +508,7 @@ impl Stage<'_> {
             },
         );
         self.timeline.silence += frames;
-        let window = u64::from(self.spec.sample_rate.get()) * Damage::WINDOW_SECONDS;
-        if self.damage.bad(frames, window) {
-            return Err(Fault::corrupt(
-                "more than a tenth of the packets do not decode",
-            ));
-        }
-        Ok(())
+        frames
     }
 }
 

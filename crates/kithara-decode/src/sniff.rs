@@ -124,7 +124,13 @@ fn text(bytes: &[u8]) -> Option<Sniffed> {
         return Some(Sniffed::NotMedia("an HTML page"));
     }
     if head.starts_with(b"#extm3u") {
-        return Some(Sniffed::NotMedia("an M3U playlist"));
+        // A media playlist must say how long its segments are, a master playlist what there is to choose from (RFC 8216 §4.3).
+        let is_hls = contains(b"#ext-x-");
+        return Some(Sniffed::Unsupported(if is_hls {
+            "an HLS playlist"
+        } else {
+            "an M3U playlist"
+        }));
     }
     if head.starts_with(b"[playlist]") {
         return Some(Sniffed::NotMedia("a PLS playlist"));
@@ -156,11 +162,11 @@ pub(crate) fn is_free_format(bytes: &[u8]) -> bool {
 }
 
 /// What the media type, the extension and the hint claim, in this order.
-pub(crate) fn claimed(info: &MediaInfo) -> Option<&'static str> {
+pub(crate) fn claimed(info: &MediaInfo) -> impl Iterator<Item = &'static str> {
     [&info.media_type, &info.extension, &info.hint]
         .into_iter()
         .flatten()
-        .find_map(|claim| claim_name(claim))
+        .filter_map(|claim| claim_name(claim))
 }
 
 fn claim_name(claim: &str) -> Option<&'static str> {

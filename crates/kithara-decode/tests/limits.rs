@@ -97,6 +97,41 @@ fn a_rate_that_is_not_a_number_is_refused() {
 }
 
 #[test]
+fn a_rate_of_aiff_that_is_not_a_number_is_refused() {
+    let aiff = |exponent: u16, mantissa: u64| {
+        let mut bytes = b"FORM\0\0\0\x3eAIFFCOMM\0\0\0\x12\0\x02\0\0\0\x04\0\x10".to_vec();
+        bytes.extend(exponent.to_be_bytes());
+        bytes.extend(mantissa.to_be_bytes());
+        bytes.extend(b"SSND\0\0\0\x18\0\0\0\0\0\0\0\0");
+        bytes.extend([0; 16]);
+        open(bytes, "rate.aiff")
+    };
+    const ONE: u64 = 1 << 63;
+    for (exponent, mantissa, what) in [
+        (0x7fff, ONE | ONE >> 1, "not a number"),
+        (0x7fff, ONE, "infinite"),
+        (0xffff, ONE, "infinite and negative"),
+        (0, 1, "denormal"),
+        (0, ONE - 1, "denormal"),
+        (0, 0, "zero"),
+        (0x7ffe, u64::MAX, "huge"),
+        (0x401e, ONE, "2^31"),
+        (0x401f, ONE, "2^32"),
+        (0xc00e, 0xac44 << 48, "negative"),
+        (0x3fff, ONE, "one"),
+    ] {
+        let opened = aiff(exponent, mantissa);
+        assert!(
+            matches!(opened, Err(DecodeError::Unsupported { .. })),
+            "{what}"
+        );
+    }
+    let mut sound = aiff(0x400e, 0xac44 << 48).expect("44,100");
+    assert_eq!(sound.spec().sample_rate.get(), 44_100);
+    assert_eq!(drain(sound.as_mut(), "rate.aiff").0.len(), 8);
+}
+
+#[test]
 fn a_rf64_file_takes_its_length_from_the_ds64_chunk() {
     let mut bytes = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
     bytes.extend([0; 8]);

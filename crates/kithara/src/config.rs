@@ -109,7 +109,10 @@ impl ResourceConfig {
         self
     }
 
-    /// A file name extension or media type to fall back on when neither the bytes nor the server tell.
+    /// A file name extension or media type, for bytes that show no container. Then what the server says, what the name
+    /// ends in and this hint are asked, in this order, what to look for with less proof: MPEG audio and ADTS behind up to
+    /// 1 MiB of something else, or only two frames of them; Ogg and FLAC behind as much. What the bytes do show always
+    /// wins, and where nothing is found the error names what was claimed first.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -39,24 +39,33 @@ pub(crate) trait Syntax: Send + 'static {
 /// The offset of the first frame in a window, proven by the frames that follow it. `at_end` says that nothing follows
 /// the window.
 pub(crate) fn find<S: Syntax>(window: &[u8], at_end: bool) -> Option<usize> {
+    find_run::<S>(window, at_end, 3)
+}
+
+/// The same where something says that there are such frames: if it must be, two of them will do.
+pub(crate) fn find_claimed<S: Syntax>(window: &[u8], at_end: bool) -> Option<usize> {
+    find::<S>(window, at_end).or_else(|| find_run::<S>(window, at_end, 2))
+}
+
+fn find_run<S: Syntax>(window: &[u8], at_end: bool, enough: usize) -> Option<usize> {
     let marks = window.iter().enumerate().filter(|(_, byte)| **byte == 0xff);
     marks
         .map(|(at, _)| at)
-        .find(|at| proven::<S>(window, *at, at_end))
+        .find(|at| proven::<S>(window, *at, at_end, enough))
 }
 
-fn proven<S: Syntax>(window: &[u8], first: usize, at_end: bool) -> bool {
+fn proven<S: Syntax>(window: &[u8], first: usize, at_end: bool, enough: usize) -> bool {
     let Some(head) = S::parse(&window[first..]) else {
         return false;
     };
     let mut at = first;
-    for seen in 0..3 {
+    for seen in 0..enough {
         match window.get(at..).filter(|rest| rest.len() >= S::HEAD) {
-            None => return at_end && (seen > 1 || first == 0),
+            None => return at_end && (seen + 1 >= enough || first == 0),
             Some(rest) => match S::parse(rest) {
                 Some(next) if next.key == head.key => at += next.bytes,
                 // A tag may follow the only frames there are.
-                _ => return seen > 1 && is_tag(rest),
+                _ => return seen + 1 >= enough && is_tag(rest),
             },
         }
     }

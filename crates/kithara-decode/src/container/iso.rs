@@ -276,6 +276,10 @@ impl IsoDemux {
 }
 
 impl Demux for IsoDemux {
+    fn states_times(&self) -> bool {
+        true
+    }
+
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
         self.packet = self.read()?;
         let landed = std::mem::take(&mut self.landed);

@@ -474,6 +474,10 @@ impl MkvDemux {
 }
 
 impl Demux for MkvDemux {
+    fn states_times(&self) -> bool {
+        true
+    }
+
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
         let fresh = self.frames.is_empty();
         if fresh && !self.next_block()? {

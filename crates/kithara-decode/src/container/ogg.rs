@@ -6,6 +6,7 @@ use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_VORBIS}
 use symphonia::core::packet::PacketRef;
 
 use super::flac_frame::StreamInfo;
+use super::ogg_extent::Extent;
 use super::ogg_page::{self, Page};
 use super::tags;
 use crate::demux::{Arrival, Demux, Packet, Track, note};
@@ -71,6 +72,8 @@ struct OggDemux {
     partial: Vec<u8>,
     /// A packet put together from several pages.
     whole: Vec<u8>,
+    /// That packet is one of tags, of which only the front is kept.
+    extent: Option<Extent>,
     ended: bool,
     /// The position of the next packet, after a seek.
     landed: Option<u64>,
@@ -102,6 +105,7 @@ impl OggDemux {
             next: 0,
             partial: Vec::new(),
             whole: Vec::new(),
+            extent: None,
             ended: false,
             landed: None,
             primer: None,
@@ -124,7 +128,7 @@ impl OggDemux {
                 u32::from_le_bytes(codec::array(&ident, 12)),
                 ident[11].into(),
             )?;
-            let comment = self.header()?;
+            let comment = self.tags(Extent::comments(7))?;
             tags::vorbis_comment(comment.get(7..).unwrap_or_default(), &mut metadata);
             params
                 .for_codec(CODEC_ID_VORBIS)
@@ -136,7 +140,7 @@ impl OggDemux {
         let info = StreamInfo::parse(ident.get(17..).unwrap_or_default())?;
         let spec = limits::spec(info.sample_rate, info.channels)?;
         loop {
-            let block = self.header()?;
+            let block = self.tags(Extent::block())?;
             if block.first().is_some_and(|kind| kind & 0x7f == 4) {
                 tags::vorbis_comment(block.get(4..).unwrap_or_default(), &mut metadata);
             }
@@ -189,6 +193,14 @@ impl OggDemux {
             Some(at) => Ok(memory::copy(self.packet(at))?),
             None => Err(Fault::Truncated(None)),
         }
+    }
+
+    /// The front of a header packet of tags.
+    fn tags(&mut self, extent: Extent) -> Result<Vec<u8>> {
+        self.extent = Some(extent);
+        let packet = self.header();
+        self.extent = None;
+        packet
     }
 
     /// The next page is the first with audio.
@@ -346,7 +358,9 @@ impl OggDemux {
                 }
                 std::mem::swap(&mut self.whole, &mut self.partial);
                 self.partial.clear();
-                memory::extend(&mut self.whole, &self.page.body[..end])?;
+                if !self.extent.as_ref().is_some_and(Extent::is_cut) {
+                    memory::extend(&mut self.whole, &self.page.body[..end])?;
+                }
                 return Ok(Some(usize::MAX));
             }
             self.keep_open_packet()?;
@@ -354,6 +368,7 @@ impl OggDemux {
                 self.ended = true;
                 return Ok(None);
             }
+            self.leap()?;
             if !self.turn()? {
                 // The last page says that it is the last, even a damaged one behind which nothing comes.
                 self.ended = self.page.last;
@@ -370,7 +385,11 @@ impl OggDemux {
 
     fn keep_open_packet(&mut self) -> Result<()> {
         let from = self.page.ends.last().copied().unwrap_or(0);
-        let open = &self.page.body[from..];
+        let mut open = &self.page.body[from..];
+        if let Some(extent) = &mut self.extent {
+            let keep = extent.pass(open, self.partial.len())?;
+            open = &open[..keep];
+        }
         if self.partial.len() + open.len() > limits::PACKET_BYTES as usize {
             return Err(Fault::TooLarge {
                 what: "a packet",
@@ -380,6 +399,15 @@ impl OggDemux {
         memory::extend(&mut self.partial, open)?;
         // Kept once.
         self.page.body.truncate(from);
+        Ok(())
+    }
+
+    /// Over what lies far away and holds pictures.
+    fn leap(&mut self) -> Result<()> {
+        let far = self.input.is_remote() && self.input.is_seekable();
+        if let (Some(extent), Some(number), true) = (&mut self.extent, self.expected, far) {
+            extent.leap(&mut self.input, (self.serial, number), &mut self.partial)?;
+        }
         Ok(())
     }
 

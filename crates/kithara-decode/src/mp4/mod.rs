@@ -56,7 +56,7 @@ const MAX_LEADING_MEDIA: u64 = 64 << 10;
 /// How the source under an MP4 behaves.
 #[derive(Clone, Debug, Default)]
 pub struct Mp4Options {
-    /// A jump costs a round trip: gaps up to 256 KiB are read through rather than jumped over.
+    /// A jump costs a round trip: gaps up to 256 KiB between packets are read through rather than jumped over.
     pub remote: bool,
     /// Is told of each box and packet.
     pub guard: Guard,

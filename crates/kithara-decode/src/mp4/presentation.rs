@@ -110,6 +110,7 @@ pub(super) fn read_packet(
         });
     }
     let data = stream.read_at(sample.offset, sample.len as usize)?;
+    stream.plays();
     Ok(Packet::new(
         track_id,
         timestamp(sample.time),

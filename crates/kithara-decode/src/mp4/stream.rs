@@ -12,13 +12,15 @@ use crate::{Guard, memory};
 /// Memory is taken in steps of this size, as the bytes arrive: a size field alone never makes us allocate.
 const STEP: usize = 64 * 1024;
 
-/// Gaps up to this length are read through rather than jumped over.
-const READ_THROUGH_LOCAL: u64 = 64 * 1024;
-/// Over a network a request costs more than this many bytes.
-const READ_THROUGH_REMOTE: u64 = 256 * 1024;
+/// Gaps up to this length are read through rather than jumped over. Over a network whoever fetches decides on longer ones:
+/// only it knows whether a request is worth it.
+const READ_THROUGH: u64 = 64 * 1024;
+/// Between packets of interleaved media far away: a request for each would cost more than this many bytes.
+const READ_THROUGH_INTERLEAVED: u64 = 256 * 1024;
 
 pub(super) struct Stream<'s> {
     mss: MediaSourceStream<'s>,
+    remote: bool,
     read_through: u64,
     guard: Guard,
     /// What a failed [`read_at`](Self::read_at) had already got, so that an interrupted read goes on where it stopped
@@ -33,14 +35,10 @@ struct Partial {
 
 impl<'s> Stream<'s> {
     pub fn new(mss: MediaSourceStream<'s>, options: Mp4Options) -> Self {
-        let read_through = if options.remote {
-            READ_THROUGH_REMOTE
-        } else {
-            READ_THROUGH_LOCAL
-        };
         Self {
             mss,
-            read_through,
+            remote: options.remote,
+            read_through: READ_THROUGH,
             guard: options.guard,
             partial: None,
         }
@@ -48,6 +46,13 @@ impl<'s> Stream<'s> {
 
     pub fn into_inner(self) -> MediaSourceStream<'s> {
         self.mss
+    }
+
+    /// Told with every packet that was read: whatever lay before the first, covers and padding, was no interleaved media.
+    pub fn plays(&mut self) {
+        if self.remote {
+            self.read_through = READ_THROUGH_INTERLEAVED;
+        }
     }
 
     pub fn is_seekable(&self) -> bool {

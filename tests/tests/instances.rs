@@ -19,7 +19,7 @@ use kithara::net::{Net, NetOptions};
 use kithara::{ReadState, RecvError, Resource, ResourceConfig, ResourceEvent, SeekMode};
 use kithara_tests::fixtures::{Generated, formula_sample, long_wav};
 use kithara_tests::server::{FaultServer, Script};
-use network::Tap;
+use network::{KIB, LOOK_AHEAD, Tap};
 
 /// Far more than anything here takes; reached only by something that hangs.
 const HANG: Duration = Duration::from_secs(120);
@@ -327,11 +327,12 @@ impl Index {
     }
 }
 
+/// Seeks go to multiples of this frame only.
+const GRID: usize = 1_000;
+
 /// Seeks of all kinds from four threads at once, between pauses, while it is read; what is read is always the title's.
 fn storm(title: &Title, index: &Index, mut resource: Resource) -> Resource {
     const SEEKS: usize = 1500;
-    // Seeks go to multiples of this frame only.
-    const GRID: usize = 1_000;
     let frames = title.expected.len() / 2;
     let (spec, control) = (resource.spec(), resource.control());
     let working = AtomicBool::new(true);
@@ -414,15 +415,17 @@ fn commands_from_many_threads_never_yield_a_wrong_frame() {
     plays_from(&title, title.expected.len() / 2 - 12_345, resource);
 }
 
-/// How many of the seeks of a storm are taken up before a newer one comes is a matter of luck; each that is may ask once.
 #[test]
-fn a_storm_over_http_asks_for_no_byte_twice_and_at_most_once_for_each_seek() {
-    let title = Title::of(6);
+fn a_storm_over_http_asks_for_no_stored_byte_and_for_none_once_all_is_stored() {
+    // Most of it is not there when a storm begins.
+    let title = Title::of(20);
     let index = Index::of(&title.expected);
     let tap = Tap::default();
+    let net = tap.on(Arc::clone(&title.client));
     let config = title
         .remote()
-        .with_client(tap.on(Arc::clone(&title.client)));
+        .with_client(net)
+        .with_look_ahead_bytes(LOOK_AHEAD);
     let mut events = config.events();
     let resource = Resource::blocking(config).unwrap();
     let landed = thread::spawn(move || {
@@ -440,7 +443,7 @@ fn a_storm_over_http_asks_for_no_byte_twice_and_at_most_once_for_each_seek() {
     let resource = storm(&title, &index, resource);
     let resource = plays_from(&title, title.expected.len() / 2 - 12_345, resource);
     let resource = plays_from(&title, 0, resource);
-    tap.assert_no_byte_twice();
+    tap.assert_nothing_stored_is_asked_for();
     // All of it is stored: no storm asks for anything now.
     let asked = tap.log().len() as u64;
     let resource = storm(&title, &index, resource);
@@ -450,6 +453,9 @@ fn a_storm_over_http_asks_for_no_byte_twice_and_at_most_once_for_each_seek() {
     let given_up = tap.given_up(len);
     let landed = landed.join().unwrap();
     println!("{asked} requests, {given_up} of them given up, {landed} seeks landed");
-    assert!(asked <= landed + given_up + 4, "{:?}", tap.log());
-    tap.assert_overshoot(&title.server.requests(), len);
+    // What playing it takes, what each seek that landed may ask for, and what those were asking for that a newer one overtook
+    // while they waited: each of these brings the place it asks for, once, or is given up.
+    let places = title.expected.len() / 2 / GRID;
+    let most = len / (64 * KIB) + landed + given_up + places as u64;
+    assert!(asked <= most, "{asked} requests: {:?}", tap.log());
 }

@@ -60,10 +60,9 @@ fn an_endless_stream_plays_and_is_held_back_when_nobody_reads() {
     let (round, frames) = (bytes.len() as u64, once.frames);
     let samples = 2 * frames as usize;
     let tap = Tap::default();
-    let config = config(&server.url("/radio"))
-        .with_client(tap.on(client(NetOptions::default(), quick())))
-        .with_look_ahead_bytes(LOOK_AHEAD);
-    let mut listener = Listener::open(config);
+    let net = tap.on(client(NetOptions::default(), quick()));
+    let radio = config(&server.url("/radio")).with_client(net);
+    let mut listener = Listener::open(radio.with_look_ahead_bytes(LOOK_AHEAD));
     listener.read_samples(samples).expect("endless");
 
     // Nobody reads now. What was heard, two seconds of sound, a read of the decoder, and the look-ahead: no more is taken.
@@ -73,8 +72,8 @@ fn an_endless_stream_plays_and_is_held_back_when_nobody_reads() {
     let (other, heard) = long(5);
     server.serve("/other.wav", wav(&other));
     for _ in 0..3 {
-        Listener::open(crate::network::config(&server.url("/other.wav")))
-            .plays_exactly(&heard, "another title");
+        let beside = Listener::open(config(&server.url("/other.wav")));
+        beside.plays_exactly(&heard, "another title");
     }
     let taken = tap.log()[0].given.end;
     assert!(

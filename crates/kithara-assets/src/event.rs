@@ -15,7 +15,8 @@ pub enum Reason {
     /// A newer version of this library made the folder, and the one in it that is meant for this version; or it stored this
     /// title.
     NewerFormat,
-    /// The folder, or the disk, is full of what must not be removed.
+    /// The folder, or the disk, is full of what must not be removed, or the title is larger than both; or what may not be kept
+    /// takes as much as it may.
     Full,
     /// The disk is slower than the network.
     Slow,
@@ -49,7 +50,7 @@ pub enum StoreEvent {
         /// Why.
         reason: Reason,
     },
-    /// There is no room, and nothing may be removed to make it.
+    /// There is no room, and nothing may be removed to make it; or a title is larger than what could be made.
     Full {
         /// How many bytes there would have been.
         needed: u64,

@@ -11,6 +11,7 @@ use kithara_storage::{Disk, Partial, StorageError};
 
 use crate::event::{Listener, Reason};
 use crate::eviction::Budget;
+use crate::facts::Facts;
 use crate::layout::Layout;
 use crate::lease::Hold;
 use crate::ledger::Ledger;
@@ -35,6 +36,13 @@ pub(crate) struct Housekeeping {
     clock: u64,
     /// What may still be saved before the disk is asked again how much room it has.
     known_free: u64,
+}
+
+/// A title that is being saved.
+pub(crate) struct Title {
+    pub(crate) asset: AssetId,
+    /// How long it is going to be, if its origin has told.
+    pub(crate) total: Option<u64>,
 }
 
 impl Housekeeping {
@@ -103,7 +111,7 @@ impl Housekeeping {
     /// Sees to it that a title has a folder that this process may fill; `false` if another one is filling it.
     pub(crate) fn make_asset(&mut self, hold: &Hold) -> Result<bool, Reason> {
         if self.ledger().get(hold.asset).is_none() {
-            self.make_room_for(0, 1)?;
+            self.make_room_for(0, 1, None)?;
         }
         match self.try_make_asset(hold) {
             // Somebody has cleaned up: once more from the beginning.
@@ -157,9 +165,14 @@ impl Housekeeping {
     pub(crate) fn begin(
         &mut self,
         key: &ResourceKey,
-        label: &[u8],
+        facts: &Facts,
         generation: u64,
     ) -> Result<Partial, Reason> {
+        let label = &facts.to_label();
+        let title = Title {
+            asset: key.asset,
+            total: facts.total,
+        };
         let files = self.folder.files(key);
         // The user's newer program knows what to do with files that this one doesn't understand.
         if let Err(StorageError::NewerFormat { .. }) = files.open() {
@@ -167,7 +180,7 @@ impl Housekeeping {
         }
         let begun = match files.begin(label, generation) {
             Err(StorageError::Full { .. }) => {
-                self.make_room_on_disk(1 << 16)?;
+                self.make_room_on_disk(1 << 16, &title)?;
                 files.begin(label, generation)
             }
             done => done,

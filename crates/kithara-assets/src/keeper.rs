@@ -2,20 +2,25 @@
 //!
 //! A plain struct that does what it is told, one stretch of bytes at a time; `desk.rs` gives it a thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use kithara_storage::{Committed, Partial, ResourceWriter, StorageError, StorageResource, Stored};
+use kithara_storage::{Committed, Partial, StorageError, Stored};
 
 use crate::body::{Body, Task};
 use crate::desk::{Command, Find};
 use crate::event::{Listener, Reason, StoreEvent};
 use crate::facts::Keep;
 use crate::housekeeping::Housekeeping;
+use crate::housekeeping::Title;
 use crate::registry::Registry;
 use crate::store::Folder;
+use crate::unnamed::{Allowance, Unnamed};
 use crate::window::Stretch;
 use crate::{AssetId, ResourceKey, StoreOptions};
 
@@ -23,8 +28,7 @@ use crate::{AssetId, ResourceKey, StoreOptions};
 enum Home {
     Partial(Partial),
     Committed(Committed),
-    /// A temporary file without a name.
-    Temporary(ResourceWriter),
+    Temporary(Unnamed),
 }
 
 /// Saves what entries have written, commits what is whole, and keeps house. Only one per folder and process, and all
@@ -36,6 +40,7 @@ pub(crate) struct Keeper {
     house: Option<Housekeeping>,
     /// By the key and the number of the body.
     homes: BTreeMap<(ResourceKey, u64), Home>,
+    allowance: Allowance,
     /// Bodies for which there may be something to do.
     waiting: VecDeque<Arc<Body>>,
     settling: Vec<kanal::Sender<()>>,
@@ -67,6 +72,7 @@ impl Keeper {
             registry,
             house,
             homes: BTreeMap::new(),
+            allowance: Allowance::new(options),
             waiting: VecDeque::new(),
             settling: Vec::new(),
         }
@@ -113,21 +119,26 @@ impl Keeper {
         while let Some(at) = self.waiting.iter().position(concerned)
             && let Some(body) = self.waiting.remove(at)
         {
-            self.attend(&body);
+            self.try_attend(&body);
         }
     }
 
     /// Does one thing for one body; `false` if there is nothing to do.
     pub(crate) fn step(&mut self) -> bool {
         let next = self.waiting.pop_front();
-        if let Some(body) = &next
-            && contained(|| self.attend(body)).is_none()
-        {
+        if let Some(body) = &next {
+            self.try_attend(body);
+        }
+        next.is_some()
+    }
+
+    /// A disk that panics over a body has it no more.
+    fn try_attend(&mut self, body: &Arc<Body>) {
+        if contained(|| self.attend(body)).is_none() {
             self.homes.remove(&place(body));
             body.bypass(None, Reason::Failed);
             self.waiting.push_back(body.clone());
         }
-        next.is_some()
     }
 
     fn attend(&mut self, body: &Arc<Body>) {
@@ -195,14 +206,18 @@ impl Keeper {
             return Err(Refused::For(Reason::Failed));
         }
         let temporary = matches!(self.homes.get(&place(body)), Some(Home::Temporary(_)));
-        if !temporary && let Some(house) = self.house() {
-            house.make_room(len).map_err(Refused::For)?;
+        if temporary {
+            self.allow(body, len).map_err(Refused::For)?;
+        } else if let Some(house) = self.house() {
+            house.make_room(len, &title(body)).map_err(Refused::For)?;
         }
         let saved = match self.put(body, stretch) {
             Err(Put::Full) if !temporary => {
                 // The disk is fuller than we thought: whatever can go makes room, once.
                 let house = self.house().ok_or(Refused::For(Reason::Full))?;
-                house.make_room_on_disk(len).map_err(Refused::For)?;
+                house
+                    .make_room_on_disk(len, &title(body))
+                    .map_err(Refused::For)?;
                 self.put(body, stretch)
             }
             done => done,
@@ -218,6 +233,24 @@ impl Keeper {
             Err(Put::Failed) => Err(Refused::For(Reason::Failed)),
             Err(Put::NotNow) => Err(Refused::NotNow),
             Err(Put::Differs) => Err(Refused::Differs),
+        }
+    }
+
+    /// Whether so much more may lie in a temporary file.
+    fn allow(&mut self, body: &Body, more: u64) -> Result<(), Reason> {
+        let unnamed = self.homes.values().filter_map(|home| match home {
+            Home::Temporary(unnamed) => Some(unnamed.bytes()),
+            _ => None,
+        });
+        let all = unnamed.fold(0, u64::saturating_add);
+        let own = match self.homes.get(&place(body)) {
+            Some(Home::Temporary(unnamed)) => unnamed.bytes(),
+            _ => 0,
+        };
+        let total = body.facts().total;
+        match self.allowance.take(all, own, total, more) {
+            true => Ok(()),
+            false => Err(Reason::Full),
         }
     }
 
@@ -243,7 +276,7 @@ impl Keeper {
                 }
                 committed.repair(stretch.offset, &stretch.bytes)
             }
-            Home::Temporary(writer) => writer.write_at(stretch.offset, &stretch.bytes),
+            Home::Temporary(unnamed) => unnamed.save(stretch),
         };
         put.map_err(|error| match error {
             StorageError::Full { .. } => Put::Full,
@@ -272,11 +305,12 @@ impl Keeper {
             return self.settle_in_temporary(body, on_disk, Reason::NoStore);
         }
         let house = self.house().ok_or(Reason::Unusable)?;
+        house.could_hold(&title(body))?;
         if !house.make_asset(&body.hold)? {
             self.listener.tell(StoreEvent::SharedByProcess);
             return self.settle_in_temporary(body, on_disk, Reason::SharedByProcess);
         }
-        let partial = house.begin(&body.key, &body.facts().to_label(), body.generation())?;
+        let partial = house.begin(&body.key, &body.facts(), body.generation())?;
         body.rest_on(partial.checked());
         self.homes.insert(place(body), Home::Partial(partial));
         Ok(())
@@ -291,14 +325,10 @@ impl Keeper {
         if !on_disk {
             return Err(otherwise);
         }
-        let open = || StorageResource::temporary(None).map_err(into_io);
-        let opened = match &self.folder {
-            Some(folder) => folder.disk.beside(open),
-            None => open(),
-        };
-        let (writer, resource) = opened.map_err(|_| otherwise)?;
+        let made = Unnamed::make(self.folder.as_ref());
+        let (unnamed, resource) = made.map_err(|_| otherwise)?;
         body.rest_on_temporary(resource);
-        self.homes.insert(place(body), Home::Temporary(writer));
+        self.homes.insert(place(body), Home::Temporary(unnamed));
         Ok(())
     }
 
@@ -327,7 +357,7 @@ impl Keeper {
         let anchored = match self.house() {
             Some(house) => house
                 .anchor(asset)
-                .and_then(|()| house.make_room((label.len() + 4096) as u64)),
+                .and_then(|()| house.make_room((label.len() + 4096) as u64, &title(body))),
             None => Err(Reason::Unusable),
         };
         if let Err(reason) = anchored {
@@ -418,11 +448,11 @@ fn place(body: &Body) -> (ResourceKey, u64) {
     (body.key, body.id)
 }
 
-/// What the system said.
-fn into_io(error: StorageError) -> io::Error {
-    match error {
-        StorageError::Io { source, .. } | StorageError::Full { source, .. } => source,
-        other => io::Error::other(other),
+/// What is known of a body's title.
+fn title(body: &Body) -> Title {
+    Title {
+        asset: body.key.asset,
+        total: body.facts().total,
     }
 }
 
@@ -460,76 +490,5 @@ pub(crate) fn kind(error: &StorageError) -> Option<io::ErrorKind> {
     match error {
         StorageError::Io { source, .. } | StorageError::Full { source, .. } => Some(source.kind()),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kithara_storage::{Disk, MemDisk};
-
-    use super::*;
-    use crate::builder::Kind;
-    use crate::{AssetStore, AssetStoreBuilder, Facts, Keep, StoreOptions};
-
-    /// A store whose keeper does nothing of its own accord.
-    fn parts() -> (AssetStore, Keeper, kanal::Receiver<Command>) {
-        let mut options = StoreOptions::at("/cache");
-        options.min_free = 0;
-        let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
-        let place = (disk, "/cache".into(), Kind::Given);
-        let builder = AssetStoreBuilder::new(options);
-        builder.parts(Some(place)).unwrap()
-    }
-
-    fn tell(keeper: &mut Keeper, told: &kanal::Receiver<Command>) {
-        while let Ok(Some(command)) = told.try_recv() {
-            keeper.handle(command);
-        }
-    }
-
-    #[test]
-    fn a_title_that_cannot_be_removed_is_used_as_before() {
-        let (store, mut keeper, told) = parts();
-        let keys: Vec<_> = (0..50)
-            .map(|number| store.named("a", &format!("{number}")))
-            .collect();
-        keys.iter().for_each(|key| drop(store.open(key)));
-        let entry = store.open(&keys[25]);
-        entry.identify(Facts::default(), Keep::Yes).unwrap();
-        entry.write(0, &[1; 100]).unwrap();
-        drop(entry);
-        tell(&mut keeper, &told);
-        assert!(!keeper.registry.begin_removal(keys[0].asset));
-        for key in &keys {
-            let entry = store.open(key);
-            entry.identify(Facts::default(), Keep::Yes).unwrap();
-            entry.write(0, &[1; 100]).unwrap();
-        }
-        tell(&mut keeper, &told);
-        while keeper.step() {}
-        for key in &keys {
-            assert_eq!(store.open(key).snapshot().coverage.total(), 100);
-        }
-    }
-
-    #[test]
-    fn what_was_let_go_of_just_now_can_be_removed() {
-        let (store, mut keeper, told) = parts();
-        let titles = ["a", "b", "c"].map(|name| store.named(name, name));
-        for title in &titles {
-            let entry = store.open(title);
-            entry.identify(Facts::default(), Keep::Yes).unwrap();
-            entry.write(0, &[1; 200_000]).unwrap();
-            entry.complete(200_000).unwrap();
-        }
-        // All of it is told, and nothing done yet.
-        tell(&mut keeper, &told);
-        let (reply, answer) = kanal::bounded(1);
-        keeper.handle(Command::Remove(titles[0].asset, reply));
-        assert!(answer.recv().unwrap().unwrap());
-        assert!(!keeper.waiting.is_empty(), "the others have time");
-        let (reply, answer) = kanal::bounded(1);
-        keeper.handle(Command::Clear(reply));
-        assert_eq!(answer.recv().unwrap().removed, 2);
     }
 }

@@ -71,6 +71,7 @@ mod registry;
 mod sink;
 mod store;
 mod temporary;
+mod unnamed;
 mod window;
 
 pub use builder::AssetStoreBuilder;
@@ -81,6 +82,6 @@ pub use facts::{Conflict, Facts, Keep};
 pub use info::{AssetInfo, Cleared, Usage};
 pub use key::{AssetId, ResourceKey};
 pub use lease::{LeaseGuard, Turn};
-pub use options::{EncryptedCache, KeyRule, Location, Revalidate, StoreOptions};
+pub use options::{KeyRule, Location, Revalidate, StoreOptions};
 pub use sink::{ChunkTransform, EntrySink};
 pub use store::AssetStore;

@@ -92,16 +92,6 @@ impl Revalidate {
     }
 }
 
-/// What becomes of segments that arrive encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EncryptedCache {
-    /// They are stored decrypted, in files that only the user can read.
-    #[default]
-    Clear,
-    /// They aren't stored.
-    Off,
-}
-
 /// What a store is told when it is built. `StoreOptions::default()` is a good start.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -109,11 +99,14 @@ pub struct StoreOptions {
     /// Where the bytes are kept. The user's cache folder by default.
     pub location: Location,
     /// How many bytes are kept at most, all titles together: 1 GiB. What is pinned counts; what is open is never removed
-    /// to make room.
+    /// to make room. A title that would never fit, beside what is pinned, is not kept, and nothing is removed for it.
+    ///
+    /// What may not be kept lies in temporary files, which are not counted here: all of them together take as many bytes
+    /// again at most, each of unknown length 64 MiB. What is beyond is held in a bounded window of memory.
     pub max_bytes: u64,
     /// How many titles are kept at most: 10,000.
     pub max_assets: usize,
-    /// How many bytes of the disk are left to others: 256 MiB.
+    /// How many bytes of the disk are left to others: 256 MiB. Of the one for temporary files too.
     pub min_free: u64,
     /// How many files the store holds open at most: 64, and never fewer than 4. Locks, two for each open title, come on
     /// top.
@@ -128,8 +121,6 @@ pub struct StoreOptions {
     pub key_rule: KeyRule,
     /// When what is stored is compared with its origin: after 24 hours.
     pub revalidate: Revalidate,
-    /// What becomes of segments that arrive encrypted.
-    pub encrypted: EncryptedCache,
 }
 
 impl Default for StoreOptions {
@@ -144,7 +135,6 @@ impl Default for StoreOptions {
             namespace: String::new(),
             key_rule: KeyRule::Default,
             revalidate: Revalidate::After(Duration::from_secs(24 * 60 * 60)),
-            encrypted: EncryptedCache::Clear,
         }
     }
 }

@@ -324,12 +324,12 @@ fn pins_over_the_limit_are_refused_with_numbers_and_what_does_not_fit_is_played_
     let mut options = options();
     options.max_bytes = 300_000;
     let store = store_with(&disk, options.clone(), &told);
-    fill(&store, "a", 1, 200_000);
-    store.settle();
-    store.pin(&url("a")).unwrap();
     // Its length is known from its facts; a tenth of it is stored.
     let entry = write(&store, "b", 2, 150_000, &[0..15_000]);
     store.settle();
+    fill(&store, "a", 1, 200_000);
+    store.settle();
+    store.pin(&url("a")).unwrap();
     let refused = |store: &kithara_assets::AssetStore| match store.pin(&url("b")) {
         Err(AssetError::PinnedTooMuch { needed, limit }) => (needed, limit),
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kithara_stream::EventSink;
-use kithara_stream::assets::AssetStore;
+use kithara_stream::assets::{AssetStore, ResourceKey};
 use kithara_stream::net::{Net, RedactedUrl};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -36,6 +36,7 @@ pub struct FileConfig {
     pub(crate) src: FileSrc,
     pub(crate) policy: FilePolicy,
     pub(crate) store: Option<AssetStore>,
+    pub(crate) cache_name: Option<String>,
     pub(crate) hint: Option<String>,
     pub(crate) events: EventSink<FileEvent>,
     pub(crate) cancel: CancellationToken,
@@ -48,6 +49,7 @@ impl FileConfig {
             src,
             policy: FilePolicy::default(),
             store: None,
+            cache_name: None,
             hint: None,
             events: EventSink::default(),
             cancel: CancellationToken::new(),
@@ -67,6 +69,23 @@ impl FileConfig {
     pub fn with_store(mut self, store: Option<AssetStore>) -> Self {
         self.store = store;
         self
+    }
+
+    /// What the [store](Self::with_store) calls the file, in place of what its URL leads to: files of one name are one, and
+    /// must have the same content. Has no effect on a file on this machine.
+    #[must_use]
+    pub fn with_cache_name(mut self, name: impl Into<String>) -> Self {
+        self.cache_name = Some(name.into());
+        self
+    }
+
+    /// What the store calls a file at this URL: a title of one resource.
+    pub(crate) fn key(&self, url: &Url) -> Option<ResourceKey> {
+        let store = self.store.as_ref()?;
+        Some(match &self.cache_name {
+            Some(name) => store.named(name, ""),
+            None => store.key(url, url),
+        })
     }
 
     /// A file name extension or media type, for bytes that show no container: asked what to look for after the media type

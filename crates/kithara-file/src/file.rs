@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use kithara_stream::assets::{AssetStore, ResourceKey};
-use kithara_stream::net::Url;
 use kithara_stream::{
     Backend, BackendConfig, Interrupt, LocalSource, MediaInfo, Run, SeekRoute, Source, StreamError,
     StreamType,
@@ -31,13 +29,13 @@ impl StreamType for File {
 
     fn open(config: FileConfig) -> Result<FileSource, StreamError> {
         let info = MediaInfo {
-            hint: config.hint,
+            hint: config.hint.clone(),
             ..MediaInfo::default()
         };
-        match config.src {
+        match config.src.clone() {
             FileSrc::Local(path) => Ok(FileSource::Local(LocalSource::new(path, info))),
             FileSrc::Remote(url, net) => {
-                let key = key(config.store.as_ref(), &url);
+                let key = config.key(&url);
                 let plan = FilePlan::new(url, info, config.policy).with_key(key);
                 let config = BackendConfig::new(net)
                     .with_store(config.store)
@@ -47,11 +45,6 @@ impl StreamType for File {
             }
         }
     }
-}
-
-/// What the store calls a file: a title of one resource.
-pub(crate) fn key(store: Option<&AssetStore>, url: &Url) -> Option<ResourceKey> {
-    store.map(|store| store.key(url, url))
 }
 
 impl Source for FileSource {

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use kithara_stream::{Backend, BackendConfig, LocalSource, MediaInfo, Source, StreamError};
 
-use crate::file::key;
 use crate::{FileConfig, FileEvent, FilePlan, FileSrc};
 
 /// How much of a title to fetch.
@@ -65,14 +64,14 @@ impl fmt::Debug for Prefetch {
 pub fn prefetch(config: FileConfig, amount: Amount) -> Result<Prefetch, StreamError> {
     let outcome = Arc::new(OnceLock::new());
     let info = MediaInfo {
-        hint: config.hint,
+        hint: config.hint.clone(),
         ..MediaInfo::default()
     };
-    let (url, net) = match config.src {
+    let (url, net) = match config.src.clone() {
         FileSrc::Remote(url, net) => (url, net),
         FileSrc::Local(path) => return local(&path, &outcome),
     };
-    let key = key(config.store.as_ref(), &url);
+    let key = config.key(&url);
     let plan = FilePlan::new(url, info, config.policy)
         .with_key(key)
         .with_amount(amount);

@@ -35,6 +35,7 @@ pub struct ResourceConfig {
     pub(crate) look_ahead_bytes: Option<u64>,
     pub(crate) client: Client,
     pub(crate) store: Store,
+    pub(crate) cache_name: Option<String>,
     pub(crate) ignore_no_store: bool,
     pub(crate) sink: EventSink<ResourceEvent>,
     pub(crate) events: Events<ResourceEvent>,
@@ -96,6 +97,7 @@ impl ResourceConfig {
             look_ahead_bytes: None,
             client: Client::Shared,
             store: Store::Shared,
+            cache_name: None,
             ignore_no_store: false,
             sink,
             events,
@@ -170,6 +172,31 @@ impl ResourceConfig {
     #[must_use]
     pub fn with_store(mut self, store: AssetStore) -> Self {
         self.store = Store::Given(store);
+        self
+    }
+
+    /// What the cache calls the title, in place of what its URL leads to. All URLs that are opened with one name share one
+    /// copy: mirrors, say, or URLs that are signed in a way the [rule](kithara_assets::KeyRule) doesn't know. They must lead to
+    /// the same content; where the servers' entity tags or lengths differ, each that is heard replaces the copy. The name is
+    /// hashed and never stored. Has no effect on files on this machine.
+    ///
+    /// [`AssetStore::named_asset`] tells the id to pin or remove the title by.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kithara::{AssetStoreBuilder, ResourceConfig, StoreOptions};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = AssetStoreBuilder::new(StoreOptions::at(dir.path())).build()?;
+    /// let config = ResourceConfig::new("https://cdn7.example.com/x?ticket=1")?
+    ///     .with_store(store.clone())
+    ///     .with_cache_name("album 4, track 2");
+    /// store.pin_asset(store.named_asset("album 4, track 2"))?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_cache_name(mut self, name: impl Into<String>) -> Self {
+        self.cache_name = Some(name.into());
         self
     }
 

@@ -16,6 +16,7 @@ use crate::{Error, ResourceConfig, ResourceEvent, ResourceSrc, SourceType};
 pub(crate) struct Title {
     place: Place,
     hint: Option<String>,
+    cache_name: Option<String>,
     look_ahead_bytes: Option<u64>,
     ignore_no_store: bool,
     audio: AudioConfig,
@@ -64,6 +65,7 @@ impl Title {
         Ok(Self {
             place,
             hint: config.hint,
+            cache_name: config.cache_name,
             look_ahead_bytes: config.look_ahead_bytes,
             ignore_no_store: config.ignore_no_store,
             audio,
@@ -129,6 +131,9 @@ impl Title {
             .with_policy(policy)
             .with_events(self.sink.map(ResourceEvent::from))
             .with_cancel(self.cancel.clone());
+        if let Some(name) = &self.cache_name {
+            config = config.with_cache_name(name.clone());
+        }
         if let Some(hint) = &self.hint {
             config = config.with_hint(hint.clone());
         }

@@ -328,6 +328,8 @@ pub struct Tap {
 pub struct Taken {
     pub asked: Range<u64>,
     pub given: Range<u64>,
+    /// What of it had been given before it was asked for.
+    pub had: Vec<Range<u64>>,
 }
 
 struct Tapped {
@@ -362,7 +364,14 @@ impl Tap {
         );
     }
 
-    /// No byte that was stored is asked for again.
+    /// No byte is asked for that was stored when it was asked for. One that another request was bringing may be.
+    pub fn assert_nothing_stored_is_asked_for(&self) {
+        for taken in self.log() {
+            assert!(taken.had.is_empty(), "{taken:?}");
+        }
+    }
+
+    /// No byte that is given is ever asked for by another request, before or after.
     pub fn assert_no_byte_twice(&self) {
         let log = self.log();
         for (number, later) in log.iter().enumerate() {
@@ -387,7 +396,11 @@ impl Net for Tapped {
         let number = {
             let mut log = self.log.lock().expect("no panic");
             let given = asked.start..asked.start;
-            log.push(Taken { asked, given });
+            let had = log.iter().map(|earlier| {
+                asked.start.max(earlier.given.start)..asked.end.min(earlier.given.end)
+            });
+            let had = had.filter(|both| !both.is_empty()).collect();
+            log.push(Taken { asked, given, had });
             log.len() - 1
         };
         let Response { head, body } = self.net.fetch(request).await?;

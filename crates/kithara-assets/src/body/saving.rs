@@ -104,17 +104,21 @@ impl Body {
 
     /// The stretch was not saved, and nothing more will be.
     pub(crate) fn bypass(&self, offset: Option<u64>, reason: Reason) {
-        let wakers = {
+        let (wakers, first) = {
             let mut state = self.state.lock();
             if let Some(offset) = offset {
                 state.window.not_saved(offset);
             }
-            state.bypass = Some(reason);
+            let first = state.bypass.is_none();
+            state.bypass.get_or_insert(reason);
             state.make_room();
-            state.changed_for_others(NOBODY)
+            (state.changed_for_others(NOBODY), first)
         };
         wake(wakers);
-        self.listener.tell(StoreEvent::Bypassed { reason });
+        // It may have been passed by meanwhile, for another reason, and that was told.
+        if first {
+            self.listener.tell(StoreEvent::Bypassed { reason });
+        }
     }
 
     /// The same, where the store as a whole has told.

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::io;
 
-use kithara_storage::{Disk, LockKind};
+use kithara_storage::{Disk, EXTENT, LockKind};
 
-use super::Housekeeping;
+use super::{Housekeeping, Title};
 use crate::AssetId;
 use crate::event::{Reason, StoreEvent};
 use crate::eviction::{Budget, Candidate, victims};
+use crate::keeper::contained;
 use crate::layout::{Layout, Named};
 use crate::ledger::account;
 use crate::store::Folder;
@@ -48,19 +49,65 @@ impl Housekeeping {
         ledger.measure(&*folder.disk, &folder.layout, asset);
     }
 
-    /// Sees to it that `more` bytes, which are going to be saved now, fit, by removing what was unused for longest.
-    pub(crate) fn make_room(&mut self, more: u64) -> Result<(), Reason> {
+    /// Whether a title will fit once it is whole, if everything that may be removed is. Where it won't, others are not
+    /// removed for its beginning.
+    pub(crate) fn could_hold(&mut self, title: &Title) -> Result<(), Reason> {
+        if title.total.is_none() {
+            return Ok(());
+        }
+        let free = self.folder.disk.free_bytes(&self.folder.layout.root);
+        // A disk that doesn't tell will say so when it is full.
+        let spare = free.unwrap_or(u64::MAX).saturating_sub(self.min_free);
+        let on_disk = self.ledger().bytes().saturating_add(spare);
+        self.could_hold_within(title, on_disk.min(self.budget.bytes))
+    }
+
+    fn could_hold_within(&mut self, title: &Title, limit: u64) -> Result<(), Reason> {
+        let Some(total) = title.total else {
+            return Ok(());
+        };
+        // For each extent a record in the log, and beside it, while it is committed, a sum.
+        let extents = total / EXTENT as u64 + 1;
+        let whole = total.saturating_add(extents.saturating_mul(40));
+        let ledger = self.ledger();
+        let pinned = ledger.pinned_but(title.asset).into_iter();
+        let needed = pinned
+            .filter_map(|id| ledger.get(id))
+            .fold(whole, |sum, account| sum.saturating_add(account.bytes));
+        if needed <= limit {
+            return Ok(());
+        }
+        self.shrink();
+        self.listener.tell(StoreEvent::Full { needed, limit });
+        Err(Reason::Full)
+    }
+
+    /// Removes what is beyond the limit, if that was a higher one in an earlier run.
+    fn shrink(&mut self) {
+        if self.ledger().bytes() <= self.budget.bytes {
+            return;
+        }
+        let all = self.candidates(&HashSet::new());
+        if let Some(chosen) = victims(&all, self.budget, 0, 0) {
+            self.remove_all(&chosen);
+        }
+    }
+
+    /// Sees to it that `more` bytes of a title, which are going to be saved now, fit, by removing what was unused for
+    /// longest.
+    pub(crate) fn make_room(&mut self, more: u64, title: &Title) -> Result<(), Reason> {
         self.spoil();
-        self.make_room_for(more, 0)
+        self.make_room_for(more, 0, Some(title))
     }
 
     /// The disk says that it is full: makes what room can be made.
-    pub(crate) fn make_room_on_disk(&mut self, more: u64) -> Result<(), Reason> {
+    pub(crate) fn make_room_on_disk(&mut self, more: u64, title: &Title) -> Result<(), Reason> {
         self.scan_if_stale();
+        let bytes = self.ledger().bytes();
+        self.could_hold_within(title, bytes.min(self.budget.bytes))?;
         let all = self.candidates(&HashSet::new());
-        let bytes = self.ledger().bytes().saturating_sub(more.max(SPARE));
         let budget = Budget {
-            bytes: bytes.min(self.budget.bytes),
+            bytes: bytes.saturating_sub(more.max(SPARE)).min(self.budget.bytes),
             ..self.budget
         };
         let all_free = || {
@@ -82,7 +129,12 @@ impl Housekeeping {
         Reason::Full
     }
 
-    pub(super) fn make_room_for(&mut self, more: u64, titles: usize) -> Result<(), Reason> {
+    pub(super) fn make_room_for(
+        &mut self,
+        more: u64,
+        titles: usize,
+        title: Option<&Title>,
+    ) -> Result<(), Reason> {
         let budget = self.budget;
         let short = self.short_of_free(more);
         if self.ledger().grown > budget.bytes / 16 {
@@ -90,16 +142,22 @@ impl Housekeeping {
         }
         let ledger = self.ledger();
         let (bytes, assets) = (ledger.bytes(), ledger.len());
-        if short > 0 {
-            let budget = Budget {
-                bytes: budget.bytes.min((bytes + more).saturating_sub(short)),
-                ..budget
-            };
-            return self.evict(budget, more, titles);
-        }
-        if bytes.saturating_add(more) <= budget.bytes && assets + titles <= budget.assets {
+        let within = match short {
+            0 => budget.bytes,
+            short => budget
+                .bytes
+                .min(bytes.saturating_add(more).saturating_sub(short)),
+        };
+        if bytes.saturating_add(more) <= within && assets + titles <= budget.assets {
             return Ok(());
         }
+        if let Some(title) = title {
+            self.could_hold_within(title, within)?;
+        }
+        let budget = Budget {
+            bytes: within,
+            ..budget
+        };
         self.evict(budget, more, titles)
     }
 
@@ -182,9 +240,10 @@ impl Housekeeping {
         if !self.registry.begin_removal(asset) {
             return Ok(Removal::InUse);
         }
-        let removed = self.remove_files(asset, pinned);
+        let removed = contained(|| self.remove_files(asset, pinned));
+        // Also where the disk panicked: what is left is found by whoever comes.
         self.registry.end_removal(asset);
-        removed
+        removed.unwrap_or_else(|| Err(io::Error::other("the disk panicked")))
     }
 
     /// Removes what is ours in a title's folder, and the folder if nothing else is in it.

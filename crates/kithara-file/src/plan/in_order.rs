@@ -15,6 +15,7 @@ impl FilePlan {
     /// what it will not reach soon.
     pub(super) fn serve_in_order(&mut self, now: Duration) {
         let look_ahead = self.look_ahead();
+        self.turn_back();
         let stored = self.coverage.covered_from(0);
         let running = self.transfers.first().map(|transfer| transfer.coming.start);
         // A response that starts again brings what is stored first.
@@ -34,6 +35,19 @@ impl FilePlan {
         } else if can_bring && !others && stored < credit.min(self.end()) {
             // It comes from the front all the same, but what is stored is not asked for, and so is no progress.
             self.start(now, stored..u64::MAX, credit);
+        }
+    }
+
+    /// What the response has passed by, and memory had no room for, it does not bring again: it is asked for again from the
+    /// front, or refused where that would bring something else.
+    fn turn_back(&mut self) {
+        let running = self.transfers.first().map(|transfer| transfer.coming.start);
+        let Some(wanted) = self.blocked_on().filter(|byte| running > Some(*byte)) else {
+            return;
+        };
+        match self.starts_over() {
+            true => self.abort(|_| true),
+            false => self.refuse(wanted),
         }
     }
 

@@ -11,6 +11,7 @@ mod support;
 mod connections;
 mod content;
 mod credentials;
+mod crowd;
 mod frames;
 mod http2;
 mod proxy;

@@ -115,6 +115,19 @@ fn a_server_that_stops_serving_ranges_is_read_in_order() {
 }
 
 #[test]
+fn what_is_on_its_way_is_not_asked_for_again() {
+    let mut hand = Hand::new();
+    let first = fetch(&hand.hear(Input::Tick)).id;
+    let head = ResponseHead::partial(&url(), 0, 512 * KIB, Some(20 * MIB));
+    hand.hear(Input::Head { fetch: first, head });
+    let tail = fetch(&hand.want(20 * MIB - 20 * KIB));
+    let before = fetch(&hand.want(20 * MIB - 100 * KIB));
+    assert_eq!(tail.range.start, 20 * MIB - 20 * KIB);
+    assert_eq!(before.range.start, 20 * MIB - 100 * KIB);
+    assert_eq!(before.range.end, tail.range.start);
+}
+
+#[test]
 fn a_length_heard_with_a_416_is_the_length() {
     let mut hand = Hand::new();
     let first = fetch(&hand.hear(Input::Tick)).id;

@@ -59,7 +59,8 @@ impl FilePlan {
         false
     }
 
-    /// What to ask for at the start of a gap: up to the next stored byte, and never more than one request's worth.
+    /// What to ask for at the start of a gap: up to the next byte that is stored or on its way, and never more than one
+    /// request's worth.
     fn request_at(&self, start: u64) -> Range<u64> {
         let end = self.end();
         let last = end.saturating_sub(start) <= LAST_REQUEST.min(self.look_ahead());
@@ -68,6 +69,8 @@ impl FilePlan {
         } else {
             start.saturating_add(self.request())
         };
+        let coming = self.transfers.iter().map(|transfer| transfer.coming.start);
+        let limit = coming.filter(|at| *at > start).fold(limit, u64::min);
         let gap = self.coverage.next_gap(start, limit);
         self.left_by_others(gap.unwrap_or(start..limit))
     }

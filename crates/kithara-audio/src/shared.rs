@@ -1,6 +1,7 @@
 //! What the decode thread, the reader and the controls of one title share: atomics, and what may be locked off the
 //! audio thread.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::Waker;
@@ -189,7 +190,8 @@ impl Shared {
     }
 
     pub(crate) fn register_opener(&self, waker: &Waker) {
-        self.opener.register(waker);
+        // Woken while it registers, it may panic here: what it was woken for is there all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.opener.register(waker)));
     }
 
     pub(crate) fn wake_opener(&self) {
@@ -283,7 +285,12 @@ impl Shared {
 
     /// Registers a reader that waits for `samples`. It looks once more after this.
     pub(crate) fn wait_for(&self, samples: usize, waker: &Waker) {
-        self.reader.register(waker);
+        // Woken while it registers, it may panic here: that ends the title as it does where the decode thread wakes it.
+        if catch_unwind(AssertUnwindSafe(|| self.reader.register(waker))).is_err() {
+            self.die(AudioError::Worker {
+                what: "the waker of the reader panicked".into(),
+            });
+        }
         self.wanted.store(samples.max(1), Ordering::SeqCst);
         // Pairs with the fence in `samples_wanted`: either the reader sees the samples, or the worker sees the reader.
         fence(Ordering::SeqCst);

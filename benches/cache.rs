@@ -11,8 +11,9 @@ use kithara::storage::{Access, Disk, DiskFile, DiskLock, Listed, LockKind, MemDi
 use kithara::{AssetStore, AssetStoreBuilder, StoreOptions};
 use kithara_benches::{AnyError, Bounds};
 
-/// How many titles are stored beside the one that is opened.
-const NEIGHBOURS: [usize; 3] = [10, 1_000, 100_000];
+/// How many titles are stored beside the one that is opened. The last takes minutes to lay out, and is for who asks for it with
+/// `KITHARA_LONG`.
+const NEIGHBOURS: [usize; 4] = [10, 1_000, 10_000, 100_000];
 /// A few extents.
 const LEN: usize = 200_000;
 
@@ -24,7 +25,11 @@ fn main() -> ExitCode {
 
 fn run(bounds: &mut Bounds) -> Result<(), AnyError> {
     let mut least: Option<Cost> = None;
-    for count in NEIGHBOURS {
+    let most = match std::env::var_os("KITHARA_LONG") {
+        Some(_) => NEIGHBOURS.len(),
+        None => NEIGHBOURS.len() - 1,
+    };
+    for count in NEIGHBOURS.into_iter().take(most) {
         let cost = warm_open(count)?;
         bounds.note(
             &format!("{count} titles"),

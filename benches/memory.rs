@@ -1,4 +1,4 @@
-//! Peak memory of decoding a long file from a server, and the bytes kept ahead of a reader that stands still.
+//! Peak memory of decoding a long file and a long HLS stream from a server, and the bytes kept ahead of a reader that stands still.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kithara::{Resource, ResourceConfig};
 use kithara_benches::{AnyError, Bounds, child, process};
-use kithara_tests::fixtures;
+use kithara_tests::fixtures::{self, hls};
 use kithara_tests::server::{FaultServer, Script};
 
 const MINUTES: u32 = 20;
@@ -16,6 +16,10 @@ const PEAK: f64 = 20.0;
 /// The look-ahead, and the step in which the reader's position is reported.
 const AHEAD: f64 = 4.0 * 1024.0 + 64.0;
 const PATH: &str = "/long.mp3";
+/// So often an HLS title of 11 s is played, one time behind the other: an hour.
+const TIMES: usize = 328;
+const FOLDER: &str = "aac-96";
+const HLS: &str = "/aac-96/hour.m3u8";
 
 fn main() -> ExitCode {
     if let Some((role, args)) = child::role() {
@@ -41,12 +45,28 @@ fn main() -> ExitCode {
 
 fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
     let server = Server::start()?;
+    let mp3 = server.url(PATH);
+    let frames = fixtures::long_mp3(MINUTES).frames;
+    let unit = format!("MB for {MINUTES} minutes of MP3");
+    peak(bounds, &mp3, frames, &unit)?;
+    let frames = (TIMES * title().frames) as u64;
+    peak(bounds, &server.url(HLS), frames, "MB for an hour of HLS")?;
+    ahead(bounds, &mp3)
+}
+
+/// What is played again and again.
+fn title() -> &'static hls::HlsFixture {
+    hls::fixture(FOLDER)
+}
+
+/// The peak of a process that reads `url` as fast as it comes.
+fn peak(bounds: &mut Bounds, url: &str, frames: u64, unit: &str) -> Result<(), AnyError> {
     let folder = tempfile::tempdir()?;
     let (what, line) = match example() {
         Some(program) => {
             let line = [
                 program.display().to_string(),
-                server.url.clone(),
+                url.to_owned(),
                 "--json".into(),
                 "--cache".into(),
                 folder.path().display().to_string(),
@@ -55,24 +75,18 @@ fn measure(bounds: &mut Bounds) -> Result<(), AnyError> {
         }
         None => (
             "peak memory of a reader like pcm",
-            child::command_line("read", &[&server.url])?,
+            child::command_line("read", &[url])?,
         ),
     };
     let report: serde_json::Value = serde_json::from_str(child::output(&line)?.trim())?;
     let peak = report["peak_memory_bytes"]
         .as_u64()
         .ok_or("no peak in the report")?;
-    let expected = fixtures::long_mp3(MINUTES).frames;
-    if report["frames"].as_u64() != Some(expected) {
-        return Err(format!("{} frames of {expected} were decoded", report["frames"]).into());
+    if report["frames"].as_u64() != Some(frames) {
+        return Err(format!("{} frames of {frames} were decoded", report["frames"]).into());
     }
-    bounds.at_most(
-        what,
-        peak as f64 / 1e6,
-        PEAK,
-        &format!("MB for {MINUTES} minutes of MP3"),
-    );
-    ahead(bounds, &server.url)
+    bounds.at_most(what, peak as f64 / 1e6, PEAK, unit);
+    Ok(())
 }
 
 /// What is fetched for a reader that has read nothing yet.
@@ -143,12 +157,16 @@ fn read(url: &str) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Serves the file until the parent closes the pipe.
+/// Serves the file and the stream until the parent closes the pipe.
 fn serve() -> Result<(), AnyError> {
     let server = FaultServer::with_send_buffer(256 * 1024);
     let file = Script::file(fixtures::long_mp3(MINUTES).bytes);
     server.serve(PATH, file.media_type("audio/mpeg"));
-    println!("{}", server.url(PATH));
+    hls::serve(&server);
+    let segments = (TIMES * title().segments) as u64;
+    let hour = hls::live(FOLDER, 0..segments, true);
+    server.serve(HLS, Script::file(hour.into_bytes()));
+    println!("{}", server.url(""));
     std::io::stdout().flush()?;
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
@@ -157,10 +175,14 @@ fn serve() -> Result<(), AnyError> {
 /// A server in a process of its own, so that neither its memory nor its copy of the file counts.
 struct Server {
     process: Child,
-    url: String,
+    base: String,
 }
 
 impl Server {
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     fn start() -> Result<Self, AnyError> {
         let line = child::command_line("serve", &[])?;
         let mut process = Command::new(&line[0])
@@ -168,12 +190,12 @@ impl Server {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut url = String::new();
+        let mut base = String::new();
         let printed = process.stdout.take().ok_or("no pipe from the server")?;
-        BufReader::new(printed).read_line(&mut url)?;
+        BufReader::new(printed).read_line(&mut base)?;
         Ok(Self {
             process,
-            url: url.trim().to_owned(),
+            base: base.trim().trim_end_matches('/').to_owned(),
         })
     }
 }

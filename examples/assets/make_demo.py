@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Composes the demo: a short piece for two plucked strings, bass, shaker and a small room, in D major.
 
-    make_demo.py OUT.wav
+    make_demo.py OUT.wav [BAR...]
+
+Of the six bars all are played once, or those that are named, from 0 on, in that order; then the ending.
 
 Everything is synthesised here: Karplus-Strong strings with fractional tuning, a sine bass, noise percussion and a
 Schroeder reverb. No sample and no melody is taken from anywhere. Deterministic.
@@ -13,8 +15,10 @@ import wave
 
 RATE = 44_100
 BEAT = 60 / 112
-SECONDS = 15.6
-FRAMES = int(RATE * SECONDS)
+BARS = [int(bar) for bar in sys.argv[2:]] or list(range(6))
+END = 4 * len(BARS)
+# Whole packets of 1024 frames when it is not the six bars: then AAC ends where FLAC does.
+FRAMES = int(RATE * 15.6) if len(BARS) == 6 else int(RATE * (END * BEAT + 2.75) / 1024) * 1024
 
 # (beat, MIDI note, length in beats) for each bar of four beats.
 MELODY = [
@@ -131,11 +135,11 @@ def reverb(room, spread):
 def compose():
     rng = random.Random(1_812)
     mix = Mix()
-    for bar, notes in enumerate(MELODY):
+    for bar, notes in enumerate(MELODY[played] for played in BARS):
         for beat, note, length in notes:
             human = rng.uniform(0, 0.012)
             mix.add(4 * bar + beat + human, string(rng, note, length * BEAT + 0.5, True), rng.uniform(0.5, 0.58), 0.58, 0.5)
-    for half, (root, chord) in enumerate(HARMONY):
+    for half, (root, chord) in enumerate(HARMONY[2 * bar + part] for bar in BARS for part in (0, 1)):
         mix.add(2 * half, bass(root, 1.9 * BEAT), 0.3, 0.5, 0.05)
         for step, pick in enumerate((0, 2, 1, 3)):
             at = 2 * half + step / 2 + rng.uniform(0, 0.015)
@@ -146,9 +150,9 @@ def compose():
             for step in range(4):
                 mix.add(2 * half + step / 2, shaker(rng, 0.12), 0.028 if step % 2 else 0.016, 0.72, 0.3)
     for index, note in enumerate(ENDING):
-        mix.add(24 + index * 0.07, string(rng, note, 2.6, index > 3), 0.4, 0.3 + 0.06 * index, 0.5)
-    mix.add(24, bass(38, 2.4), 0.28, 0.5, 0.05)
-    mix.add(25.5, string(rng, 86, 1.8, True), 0.3, 0.62, 0.7)
+        mix.add(END + index * 0.07, string(rng, note, 2.6, index > 3), 0.4, 0.3 + 0.06 * index, 0.5)
+    mix.add(END, bass(38, 2.4), 0.28, 0.5, 0.05)
+    mix.add(END + 1.5, string(rng, 86, 1.8, True), 0.3, 0.62, 0.7)
     return mix
 
 

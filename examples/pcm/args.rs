@@ -1,23 +1,32 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
 pub const USAGE: &str = "\
-usage: pcm [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--json] [--events]
-           [--cache DIR|--no-cache]
+usage: pcm [SOURCE] [-o FILE|-] [--format wav|f32le] [--start S] [--len S] [--rate HZ]
+           [--json] [--events] [--cache DIR|--no-cache] [--demo hls|mp3]
 
   SOURCE           a URL or a path; without it a built-in demo over a slow link
   -o FILE          write the samples to FILE; `-o -` writes raw f32le to standard output
   --format FORMAT  wav (default) or f32le; standard output is always f32le
   --start S        begin S seconds into the title
   --len S          stop after S seconds
+  --rate HZ        resample to this rate
   --json           one line of figures instead of the summary (on standard error with `-o -`)
   --events         print what the library reports to standard error
   --cache DIR      keep what is fetched in DIR, and look there first; by default in the user's cache folder
-  --no-cache       keep nothing; the built-in demo is kept only with --cache";
+  --no-cache       keep nothing; the built-in demo is kept only with --cache
+  --demo KIND      which demo: hls (default), a stream whose variant follows the link, or mp3, a file";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Hls,
+    Mp3,
+}
 
 pub enum Cache {
     Default,
@@ -39,10 +48,13 @@ pub enum Target {
 
 pub struct Args {
     pub source: Option<String>,
+    /// What is served if there is no source.
+    pub demo: Kind,
     pub target: Target,
     pub format: Format,
     pub start: Duration,
     pub len: Option<Duration>,
+    pub rate: Option<NonZeroU32>,
     pub json: bool,
     pub events: bool,
     pub cache: Cache,
@@ -53,10 +65,12 @@ impl Args {
     pub fn parse() -> Result<Option<Self>, lexopt::Error> {
         let mut args = Self {
             source: None,
+            demo: Kind::Hls,
             target: Target::Nowhere,
             format: Format::Wav,
             start: Duration::ZERO,
             len: None,
+            rate: None,
             json: false,
             events: false,
             cache: Cache::Default,
@@ -82,10 +96,18 @@ impl Args {
                 }
                 Long("start") => args.start = seconds(&mut parser)?,
                 Long("len") => args.len = Some(seconds(&mut parser)?),
+                Long("rate") => args.rate = Some(parser.value()?.parse()?),
                 Long("json") => args.json = true,
                 Long("events") => args.events = true,
                 Long("cache") => args.cache = Cache::Folder(parser.value()?.into()),
                 Long("no-cache") => args.cache = Cache::Off,
+                Long("demo") => {
+                    args.demo = match parser.value()?.string()?.as_str() {
+                        "hls" => Kind::Hls,
+                        "mp3" => Kind::Mp3,
+                        other => return Err(format!("unknown demo {other:?}").into()),
+                    };
+                }
                 Value(source) if args.source.is_none() => args.source = Some(source.string()?),
                 _ => return Err(arg.unexpected()),
             }

@@ -55,6 +55,8 @@ pub struct Report {
     frames: u64,
     took: Duration,
     stats: Stats,
+    /// How often the variant changed.
+    pub switches: u64,
 }
 
 impl Report {
@@ -72,6 +74,7 @@ impl Report {
             frames: 0,
             took: Duration::ZERO,
             stats: Stats::default(),
+            switches: 0,
         }
     }
 
@@ -95,6 +98,7 @@ impl Report {
             "rate": self.spec.sample_rate.get(),
             "channels": self.spec.channels.get(),
             "codec": self.codec,
+            "switches": self.switches,
             "elapsed_ms": self.took.as_secs_f64() * 1000.0,
             "peak_memory_bytes": peak_memory(),
         })
@@ -108,9 +112,13 @@ impl Report {
         let memory = peak_memory().map_or(String::new(), |bytes| {
             format!(", peak memory {:.1} MB", bytes as f64 / 1e6)
         });
+        let switches = match self.switches {
+            0 => String::new(),
+            count => format!(", {count} switches of variants"),
+        };
         format!(
             "{}, {} Hz, {} channels: {} frames ({:.3} s) in {:.2} s, first after {:.0} ms, \
-             {} requests, {} bytes{memory}",
+             {} requests, {} bytes{switches}{memory}",
             self.codec,
             self.spec.sample_rate,
             self.spec.channels,

@@ -2,23 +2,16 @@
 
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use futures_util::stream;
 use tokio::sync::oneshot;
 
-/// Made for this project; see `examples/assets/README.md`.
-static MUSIC: &[u8] = include_bytes!("../assets/demo.mp3");
-/// A slow link: about four times what the music needs.
-const BYTES_PER_SECOND: usize = 64_000;
-const ROUND_TRIP: Duration = Duration::from_millis(60);
-/// Sent at a time.
-const PIECE: usize = 4_000;
+use crate::link::{Link, ROUND_TRIP};
+use crate::music::{CHANGING, Music, STEADY};
 
 /// A demo server on a port of the loopback interface; it lives as long as the process, or until it is stopped.
 #[derive(Debug)]
@@ -36,7 +29,13 @@ impl Demo {
             .build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
         let address = listener.local_addr()?;
-        let app = Router::new().route("/{name}", get(serve));
+        let file = Router::new()
+            .route("/{name}", get(file))
+            .with_state(Link::new(STEADY));
+        let app = Router::new()
+            .route("/hls/{*path}", get(part))
+            .with_state(Link::new(CHANGING))
+            .merge(file);
         let (stop, stopped) = oneshot::channel();
         let serve = async move {
             tokio::select! {
@@ -59,7 +58,12 @@ impl Demo {
         })
     }
 
-    /// Where the music is.
+    /// Where the music is as an HLS stream: three bit rates of AAC, of which one is encrypted, and FLAC.
+    pub fn hls_url(&self) -> String {
+        self.url_of("hls/multivariant.m3u8")
+    }
+
+    /// Where the music is, as an MP3.
     pub fn url(&self) -> String {
         self.url_of("demo.mp3")
     }
@@ -77,9 +81,20 @@ impl Demo {
     }
 }
 
-async fn serve(headers: HeaderMap) -> Response {
+async fn file(State(link): State<Link>, headers: HeaderMap) -> Response {
+    serve(&link, &headers, Music::file()).await
+}
+
+async fn part(State(link): State<Link>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    match Music::of_stream(&path) {
+        Some(music) => serve(&link, &headers, music).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn serve(link: &Link, headers: &HeaderMap, music: Music) -> Response {
     tokio::time::sleep(ROUND_TRIP).await;
-    let total = MUSIC.len();
+    let total = music.bytes.len();
     let asked = headers
         .get(header::RANGE)
         .and_then(|value| value.to_str().ok())
@@ -90,7 +105,7 @@ async fn serve(headers: HeaderMap) -> Response {
         return (StatusCode::RANGE_NOT_SATISFIABLE, unsatisfied).into_response();
     }
     let mut facts = vec![
-        (header::CONTENT_TYPE, "audio/mpeg".to_owned()),
+        (header::CONTENT_TYPE, music.media_type.to_owned()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::CONTENT_LENGTH, range.len().to_string()),
         (header::ETAG, "\"demo-1\"".to_owned()),
@@ -101,7 +116,7 @@ async fn serve(headers: HeaderMap) -> Response {
         let content = format!("bytes {}-{}/{total}", range.start, range.end - 1);
         facts.push((header::CONTENT_RANGE, content));
     }
-    let mut response = (status, throttled(&MUSIC[range])).into_response();
+    let mut response = (status, link.body(&music.bytes[range])).into_response();
     for (name, value) in facts {
         if let Ok(value) = value.parse() {
             response.headers_mut().insert(name, value);
@@ -119,18 +134,4 @@ fn parse_range(text: &str, total: usize) -> Option<std::ops::Range<usize>> {
         last => last.parse::<usize>().ok()?.saturating_add(1).min(total),
     };
     Some(start..end.max(start))
-}
-
-fn throttled(bytes: &'static [u8]) -> Body {
-    let pause = Duration::from_secs(1) * u32::try_from(PIECE).unwrap_or(1)
-        / u32::try_from(BYTES_PER_SECOND).unwrap_or(1);
-    let pieces = stream::unfold(bytes.chunks(PIECE), move |mut rest| async move {
-        let piece = rest.next()?;
-        tokio::time::sleep(pause).await;
-        Some((
-            Ok::<_, std::convert::Infallible>(Bytes::from_static(piece)),
-            rest,
-        ))
-    });
-    Body::from_stream(pieces)
 }

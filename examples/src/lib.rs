@@ -1,5 +1,9 @@
-//! What the examples share: the built-in demo and where it is served.
+//! What the examples share: the built-in demo, where it is served, and how its variants are chosen.
 
+mod abr;
 mod demo;
+mod link;
+mod music;
 
+pub use abr::eager;
 pub use demo::Demo;

@@ -235,3 +235,43 @@ fn a_stretch_is_cut_out_to_the_frame() {
     let all = raw(&media, 44_100 + 22_050);
     assert!(ended.stdout == all[44_100 * 8..], "not that stretch");
 }
+
+/// The lines of `--events` that tell of another variant: from which to which.
+fn switches(said: &str) -> Vec<(usize, usize)> {
+    let number = |line: &str, before: &str| {
+        let (_, rest) = line.split_once(before)?;
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    };
+    let changes = said.lines().filter(|line| line.contains("VariantChanged"));
+    changes
+        .filter_map(|line| Some((number(line, "from: Some(")?, number(line, "to: ")?)))
+        .collect()
+}
+
+#[test]
+fn the_demo_is_whole_however_often_its_variant_changes() {
+    // Eight bars and the ending, in whole packets: see `make_demo.py`.
+    const FRAMES: u64 = 856 * 1024;
+    let ended = output(pcm(&["--json", "--events"]));
+    let said = words(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let figures: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(figures["frames"].as_u64(), Some(FRAMES), "{said}");
+    let switches = switches(&said);
+    assert_eq!(figures["switches"].as_u64(), Some(switches.len() as u64));
+    // Variants are in the order of what they take. How far up it goes is the machine's business, too.
+    // How often depends on what else this machine does.
+    assert!(!switches.is_empty(), "{said}");
+    assert!(!said.contains("SilenceInserted"), "{said}");
+}
+
+#[test]
+fn the_demo_of_one_file_is_whole() {
+    let ended = output(pcm(&["--json", "--demo", "mp3"]));
+    let said = words(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    let figures: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(figures["frames"].as_u64(), Some(687_960), "{said}");
+    assert_eq!(figures["switches"].as_u64(), Some(0), "{said}");
+}

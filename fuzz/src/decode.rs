@@ -3,7 +3,7 @@
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::time::Duration;
 
-use kithara::decode::{CodecSelector, DecoderFactory, DecoderOptions, Guard, InnerDecoder};
+use kithara::decode::{DecoderFactory, DecoderOptions, InnerDecoder};
 use kithara::stream::ByteSource;
 use kithara::{MediaInfo, SeekMode};
 
@@ -40,13 +40,10 @@ pub fn open(claim: u8, flags: u8, file: Vec<u8>) {
         name: "fuzz".to_owned(),
         extension: claimed(extension),
         media_type: claimed(media_type),
+        part_of_title: flags & 0x20 != 0,
         ..MediaInfo::default()
     };
-    let options = DecoderOptions {
-        codec: CodecSelector::Auto,
-        pool: kithara::bufpool::pcm_pool().clone(),
-        guard: Guard::default(),
-    };
+    let options = DecoderOptions::default();
     let middle = Duration::from_millis(u64::from(claim) * 20);
     let Ok(mut decoder) = DecoderFactory::open(Box::new(Bytes::new(file, flags)), &info, &options)
     else {

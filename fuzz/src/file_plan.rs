@@ -180,8 +180,9 @@ impl Stage {
                 Input::Progress { fetch, stored }
             }
             7 if headed => {
+                let end = self.running[index].at;
                 self.running.retain(|one| one.id != fetch);
-                Input::Done { fetch }
+                Input::Done { fetch, end }
             }
             8 => {
                 self.running.retain(|one| one.id != fetch);

@@ -2,6 +2,7 @@
 //!
 //! They are **not** tests of what is decoded; the fixtures are that. Start reading at [`TARGETS`].
 
+pub mod aes_chunks;
 pub mod cache_files;
 pub mod decode;
 pub mod file_plan;
@@ -9,8 +10,10 @@ pub mod fmp4;
 pub mod http_head;
 pub mod mpeg_audio;
 pub mod mutation;
+pub mod playlist;
 pub mod seeds;
 pub mod source_text;
+pub mod stretches;
 
 /// One target.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +29,16 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     target("decode", decode::run, seeds::files),
     target("fmp4", fmp4::run, seeds::mp4),
     target("mpeg_audio", mpeg_audio::run, seeds::mpeg_audio),
     target("source_text", source_text::run, seeds::sources),
     target("cache_files", cache_files::run, cache_files::seeds),
     target("file_plan", file_plan::run, seeds::noise),
+    target("playlist", playlist::run, playlist::seeds),
+    target("stretches", stretches::run, stretches::seeds),
+    target("aes_chunks", aes_chunks::run, aes_chunks::seeds),
     Target {
         // Each takes a port of loopback that is not free again for a minute.
         most: 12_000,

@@ -9,14 +9,14 @@ const LARGEST: u64 = 120 * 1024;
 /// Every small fixture, with the two bytes of flags that [`decode`](crate::decode) begins with.
 pub fn files() -> Vec<Vec<u8>> {
     with_flags(&[
-        "mp3", "mp2", "mp1", "flac", "wav", "aiff", "aifc", "caf", "m4a", "mp4", "aac", "ogg",
-        "webm", "mkv", "mka", "ts", "wv",
+        "mp3", "mp2", "mp1", "flac", "wav", "aiff", "aifc", "caf", "m4a", "mp4", "mov", "aac",
+        "ogg", "oga", "opus", "webm", "mkv", "mka", "ts", "wv",
     ])
 }
 
 /// The MP4 files.
 pub fn mp4() -> Vec<Vec<u8>> {
-    with_flags(&["m4a", "mp4"])
+    with_flags(&["m4a", "mp4", "mov"])
 }
 
 /// The MPEG audio files.
@@ -73,7 +73,10 @@ pub fn noise() -> Vec<Vec<u8>> {
 
 fn with_flags(extensions: &[&str]) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
-    let entries = fs::read_dir(&folder).expect("the fixtures are in the repository");
+    let folders = [folder.join("tags"), folder];
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("the fixtures are in the repository"));
     let mut paths: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();

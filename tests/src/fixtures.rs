@@ -1,10 +1,12 @@
 //! Media made by `fixtures/make.sh`, with what ffmpeg says each file decodes to, and longer media made in memory.
 //!
-//! References come from ffmpeg only, never from the code under test. All frame counts and references are of the
-//! *untrimmed* decode; `fixtures/manifest.py` says what that means for each codec.
+//! References come from ffmpeg only, never from the code under test. They are of the *untrimmed* decode, of which what is
+//! delivered is a slice; `fixtures/manifest.py` says what that means for each codec.
 
 mod covers;
+pub mod hls;
 mod long;
+mod segments;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,6 +18,7 @@ pub use self::covers::{
     Paging, mp4_with_cover, ogg_pages, ogg_sealed, ogg_with_headers, ogg_with_pictures,
 };
 pub use self::long::{Generated, formula_sample, long_flac, long_mp3, long_wav};
+pub use self::segments::{Segmented, segmented, with_edit};
 
 /// One media file and its facts.
 #[derive(Clone, Debug)]
@@ -36,7 +39,9 @@ pub struct Fixture {
     pub frames: u64,
     /// Frames of ffmpeg's default decode, which cuts encoder delay and padding where the file tells them.
     pub trimmed_frames: u64,
-    /// The frame of the untrimmed decode at which the trimmed one starts.
+    /// Frames of the source, as far as the file signals them: what is delivered unless trimming is turned off.
+    pub source_frames: u64,
+    /// The frame of the untrimmed decode at which the trimmed one, and the source, starts.
     pub delay: u64,
     /// Whether every decoder must give the same samples.
     pub lossless: bool,
@@ -44,6 +49,8 @@ pub struct Fixture {
     pub sha256: Option<String>,
     /// For lossy fixtures that are not refused: a 24-bit FLAC file of the untrimmed decode, in the same folder.
     pub reference: Option<String>,
+    /// How long ffprobe says the file is, in seconds; it decodes nothing, and takes off less.
+    pub probed: Option<f64>,
     /// What the fixture is to be refused for (`Opus`, `HE-AAC`, `AC-3`, `WavPack`, `channels`), if it is.
     pub refused: Option<String>,
 }
@@ -73,6 +80,12 @@ impl Fixture {
     /// If it cannot be read.
     pub fn reference_bytes(&self) -> Option<Vec<u8>> {
         self.reference_path().map(|path| read(&path))
+    }
+
+    /// Where the source lies in the interleaved samples of the untrimmed decode.
+    pub fn source_samples(&self) -> std::ops::Range<usize> {
+        let at = |frame: u64| frame as usize * usize::from(self.channels);
+        at(self.delay)..at(self.delay + self.source_frames)
     }
 
     /// The file name's extension.
@@ -131,12 +144,29 @@ pub fn playable() -> impl Iterator<Item = &'static Fixture> {
     all().iter().filter(|fixture| fixture.refused.is_none())
 }
 
+/// A file of the folder `tags`, which `fixtures/tags.sh` made: short, and full of what a title says of itself.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn tagged(file: &str) -> Vec<u8> {
+    read(&folder().join("tags").join(file))
+}
+
 /// The piece of music in `examples/assets`: MP3, 96 kb/s, 44.1 kHz stereo, 15.6 s.
 ///
 /// # Panics
 /// If it cannot be read.
 pub fn demo() -> Vec<u8> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/assets/demo.mp3"))
+}
+
+/// A longer title that is compared with nothing but its own decode in one go, and so not in the manifest: `seek-vbr.mp3` (MP3
+/// of variable rate without a header that says so) or `seek-adts.aac` (AAC-LC).
+///
+/// # Panics
+/// If it cannot be read.
+pub fn unlisted(file: &str) -> Vec<u8> {
+    read(&folder().join(file))
 }
 
 /// SHA-256 of interleaved samples as little-endian f32, in lower-case hex: what [`Fixture::sha256`] holds.
@@ -151,7 +181,8 @@ pub fn pcm_sha256(interleaved: &[f32]) -> String {
         .collect()
 }
 
-fn folder() -> PathBuf {
+/// Where the fixtures lie. Those of the album stand in `album`: see `make.sh`.
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
@@ -175,10 +206,12 @@ fn parse(entry: &Value) -> Fixture {
         channels: u16::try_from(number("channels")).expect("a channel count"),
         frames: number("frames"),
         trimmed_frames: number("trimmed"),
+        source_frames: number("source"),
         delay: number("delay"),
         lossless: entry["lossless"].as_bool().expect("lossless or not"),
         sha256: text("sha256"),
         reference: text("reference"),
+        probed: entry["probed"].as_f64(),
         refused: text("refused"),
     }
 }

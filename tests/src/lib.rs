@@ -22,6 +22,8 @@
 //! assert!(server.requests().is_empty());
 //! ```
 
+#![cfg_attr(rtsan, feature(sanitize))]
+
 pub mod allocations;
 pub mod fixtures;
 pub mod server;

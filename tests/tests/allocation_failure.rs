@@ -208,7 +208,8 @@ fn every_large_allocation_of_a_decode_thread_may_be_refused() {
         return print!("{}", child::Other::start(TEST, "refuse").passes());
     }
     let (mut files, mut refusals) = (0, 0);
-    for fixture in playable() {
+    // Packets of PCM in Matroska are as large as their writer likes, and the codec takes room for the largest by itself.
+    for fixture in playable().filter(|fixture| fixture.file != "mkv-pcm.mkv") {
         let Some(count) = refuse_each(fixture) else {
             continue;
         };

@@ -4,10 +4,10 @@ mod socket;
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::socket::{Client, dechunk};
-use kithara_tests::server::{FaultServer, Gate, Outcome, Script, Step};
+use kithara_tests::server::{FaultServer, Gate, Link, Outcome, Script, Step};
 
 /// Content that differs at every offset that matters.
 fn content(len: usize) -> Vec<u8> {
@@ -461,6 +461,28 @@ fn a_throttled_answer_is_whole_and_a_stalled_one_stays_open() {
     server.wait_until("the client's going", |log| {
         log[1].outcome == Outcome::ClientGone
     });
+}
+
+#[test]
+fn answers_that_share_a_link_are_together_no_faster_than_it() {
+    let (file, link) = (content(3000), Link::new(1_000));
+    let server = server_with("/a", Script::file(file.clone()).over(&link));
+    server.serve("/b", Script::file(file.clone()).over(&link));
+    let mut clients = ["/a", "/b"].map(|path| {
+        let mut client = Client::connect(&server);
+        client.send("GET", path, &[]);
+        client.read_head();
+        client
+    });
+    clients[0].read_exact(20);
+    link.set_rate(20_000);
+    let begun = Instant::now();
+    let [first, second] = &mut clients;
+    assert_eq!(first.read_exact(file.len() - 20), file[20..]);
+    assert_eq!(second.read_exact(file.len()), file);
+    // All but what was let in before, of which there are at most two pieces.
+    assert!(begun.elapsed() >= Duration::from_millis(250));
+    assert_eq!(server.requests()[1].beside, 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use kithara_tests::fixtures::{
-    all, demo, fixture, formula_sample, long_flac, long_mp3, long_wav, pcm_sha256, playable,
+    all, demo, fixture, formula_sample, hls, long_flac, long_mp3, long_wav, pcm_sha256, playable,
 };
 
 #[test]
@@ -18,6 +18,11 @@ fn every_fixture_exists_and_is_small() {
         );
         assert!(
             fixture.delay + fixture.trimmed_frames <= fixture.frames,
+            "{}",
+            fixture.file
+        );
+        assert!(
+            fixture.source_frames <= fixture.trimmed_frames,
             "{}",
             fixture.file
         );
@@ -93,4 +98,74 @@ fn generated_media_holds_the_frames_it_claims() {
 fn the_demo_is_an_mp3_of_at_most_200_kilobytes() {
     let demo = demo();
     assert!(demo.starts_with(b"ID3") && demo.len() <= 200_000);
+}
+
+#[test]
+fn every_hls_fixture_is_what_its_manifest_says() {
+    for fixture in hls::all() {
+        let folder = &fixture.folder;
+        let text = hls::text(&format!("{folder}/media.m3u8"));
+        assert_eq!(
+            text.matches("#EXTINF").count(),
+            fixture.segments,
+            "{folder}"
+        );
+        let played = fixture.frames as f64 / f64::from(fixture.sample_rate);
+        assert!(
+            (played - fixture.seconds).abs() < 0.02,
+            "{folder}: {played} s"
+        );
+        assert_eq!(
+            fixture.sha256.is_none(),
+            fixture.sums().is_some(),
+            "{folder}"
+        );
+    }
+}
+
+#[test]
+fn sums_over_blocks_see_a_single_frame_too_many() {
+    let fixture = hls::fixture("discontinuity");
+    let sums = fixture.sums().expect("a lossy fixture");
+    let channels = usize::from(fixture.channels);
+    // Something that has these sums.
+    let block = |sums: &[f32]| {
+        sums.repeat(hls::BLOCK)
+            .into_iter()
+            .map(|sum| sum / hls::BLOCK as f32)
+    };
+    let mut samples: Vec<f32> = sums.chunks(channels).flat_map(block).collect();
+    assert_eq!(fixture.difference(&samples), None);
+    samples.splice(0..0, [0.0; 2]);
+    samples.truncate(samples.len() - channels);
+    assert!(fixture.difference(&samples).is_some());
+}
+
+#[test]
+fn a_live_list_shows_the_segments_of_a_title_over_and_over() {
+    let list = hls::live("packed-mp3", 2..5, false);
+    let named: Vec<_> = list
+        .lines()
+        .filter(|line| !line.starts_with("#EXTINF"))
+        .collect();
+    let expected = [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        "#EXT-X-TARGETDURATION:2",
+        "#EXT-X-MEDIA-SEQUENCE:2",
+        "#EXT-X-DISCONTINUITY-SEQUENCE:0",
+        "2.mp3",
+        "#EXT-X-DISCONTINUITY",
+        "0.mp3",
+        "1.mp3",
+    ];
+    assert_eq!(named, expected);
+    for (first, left) in [(0, 0), (3, 0), (4, 1), (6, 1), (7, 2)] {
+        let list = hls::live("packed-mp3", first..first + 1, true);
+        assert!(
+            list.contains(&format!("DISCONTINUITY-SEQUENCE:{left}\n")),
+            "{list}"
+        );
+        assert!(list.ends_with("#EXT-X-ENDLIST\n"));
+    }
 }

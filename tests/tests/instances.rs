@@ -57,13 +57,14 @@ impl Title {
     }
 
     fn local(&self) -> ResourceConfig {
-        ResourceConfig::from_src(self.file.path().to_owned())
+        ResourceConfig::from_src(self.file.path().to_owned()).with_fades(Duration::ZERO)
     }
 
     fn remote(&self) -> ResourceConfig {
         let config = ResourceConfig::new(self.server.url("/a.wav"))
             .unwrap()
-            .without_store();
+            .without_store()
+            .with_fades(Duration::ZERO);
         config.with_client(Arc::clone(&self.client))
     }
 }

@@ -253,7 +253,7 @@ fn a_blocking_read_inside_a_current_thread_runtime_does_not_deadlock() {
         let mut resource = Resource::new(config).await.unwrap();
         drain(&mut resource).unwrap()
     });
-    assert_eq!(frames, fixture("mp3-cbr.mp3").frames);
+    assert_eq!(frames, fixture("mp3-cbr.mp3").source_frames);
 }
 
 /// Threads of the library's own that are to end there must not be waited for in a way a runtime forbids.
@@ -358,7 +358,10 @@ fn a_resource_outlives_the_runtime_that_opened_it() {
     let mut resource = runtime.block_on(Resource::new(config)).unwrap();
     runtime.shutdown_background();
     gate.open();
-    assert_eq!(drain(&mut resource).unwrap(), fixture("mp3-cbr.mp3").frames);
+    assert_eq!(
+        drain(&mut resource).unwrap(),
+        fixture("mp3-cbr.mp3").source_frames
+    );
 }
 
 #[test]
@@ -381,7 +384,7 @@ fn it_opens_and_reads_on_an_executor_that_knows_nothing() {
             }
         }
     });
-    assert_eq!(frames, fixture("mp3-cbr.mp3").frames);
+    assert_eq!(frames, fixture("mp3-cbr.mp3").source_frames);
 }
 
 /// The simplest executor there is.
@@ -409,7 +412,10 @@ fn several_at_once_are_not_disturbed_by_one_that_fails() {
                     0 => (remote(&client, &server.url("/a.mp3")), Some(mp3.frames)),
                     1 => (remote(&client, &server.url("/broken.mp3")), None),
                     2 => (remote(&client, &server.url("/a.wav")), Some(wav.frames)),
-                    _ => (local("flac-16.flac"), Some(fixture("flac-16.flac").frames)),
+                    _ => (
+                        local("flac-16.flac"),
+                        Some(fixture("flac-16.flac").source_frames),
+                    ),
                 };
                 thread::spawn(move || match (Resource::blocking(config), frames) {
                     (Ok(mut resource), Some(frames)) => {
@@ -505,7 +511,7 @@ fn a_file_that_may_not_be_read_says_so() {
 fn the_end_is_told_again_and_again_and_a_seek_starts_over() {
     let _alone = alone();
     let mut resource = Resource::blocking(local("wav-s16.wav")).unwrap();
-    let frames = fixture("wav-s16.wav").frames;
+    let frames = fixture("wav-s16.wav").source_frames;
     assert_eq!(drain(&mut resource).unwrap(), frames);
     for _ in 0..100 {
         assert_eq!(resource.read(&mut [0.0; 64]).unwrap(), 0);

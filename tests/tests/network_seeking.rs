@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kithara::net::NetOptions;
 use kithara::{ErrorKind, ResourceConfig, SeekMode};
-use kithara_tests::fixtures::{fixture, long_flac, long_mp3, long_wav};
+use kithara_tests::fixtures::{fixture, long_flac, long_mp3, long_wav, unlisted};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use network::*;
 
@@ -227,6 +227,41 @@ fn a_fast_seek_by_bit_rate_takes_one_request_and_says_that_it_is_not_exact() {
     Case::new("vbr.mp3", vbr, 70.0, 1, false).check();
     let adts = fixture("adts.aac").bytes().repeat(60);
     Case::new("long.aac", adts, 90.0, 1, false).check();
+}
+
+#[test]
+fn an_exact_seek_by_counting_frames_reads_through_once() {
+    for (name, file) in [("a.mp3", "seek-vbr.mp3"), ("a.aac", "seek-adts.aac")] {
+        let bytes = unlisted(file).repeat(8);
+        // A request brings no more than is looked ahead.
+        let most = 2 * bytes.len().div_ceil(LOOK_AHEAD as usize);
+        let server = FaultServer::start();
+        server.serve("/a", Script::file(bytes));
+        let tap = Tap::default();
+        let config = ResourceConfig::new(server.url("/a"))
+            .expect("a URL")
+            .without_store()
+            .with_client(tap.on(client(NetOptions::default(), quick())))
+            .with_look_ahead_bytes(LOOK_AHEAD);
+        let mut listener = Listener::open(config);
+        let mut seek = |seconds: u64, mode: SeekMode| {
+            let before = tap.log().len();
+            let to = Duration::from_secs(seconds);
+            let landed = listener.seek(to, mode).expect("seeks");
+            assert_eq!(landed, (seconds * 44_100, true), "{name}");
+            tap.log().split_off(before)
+        };
+        let walked = seek(60, SeekMode::Exact).len();
+        assert!((1..=most).contains(&walked), "{name}: {walked} requests");
+        let reached = tap.log().iter().map(|one| one.asked.end).max();
+        for seconds in [30, 50, 10] {
+            // What is looked ahead from 60 s on may still be on its way.
+            let back = seek(seconds, SeekMode::Fast);
+            let back = back.iter().find(|one| Some(one.asked.start) < reached);
+            assert!(back.is_none(), "{name} to {seconds} s: {back:?}");
+        }
+        tap.assert_no_byte_twice();
+    }
 }
 
 #[test]

@@ -59,6 +59,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["kithara-assets"]),
     ("bincode", &["kithara-assets"]),
     ("kanal", &["kithara-assets"]),
+    ("aes", &["kithara-drm"]),
+    ("cbc", &["kithara-drm"]),
+    ("zeroize", &["kithara-drm", "kithara-hls"]),
     ("rtrb", &["kithara-audio"]),
     ("rodio", &["kithara"]),
 ];

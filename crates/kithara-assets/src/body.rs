@@ -64,6 +64,7 @@ pub(crate) struct Found {
     pub(crate) coverage: Coverage,
     pub(crate) end: Option<u64>,
     pub(crate) checked: Arc<CheckedFile>,
+    pub(crate) index: Option<Vec<u8>>,
 }
 
 impl Body {
@@ -100,6 +101,7 @@ impl Body {
         let mut state = self.state.lock();
         state.end = found.end;
         state.facts = found.facts;
+        state.index = found.index.map(Arc::from);
         state.coverage = found.coverage.clone();
         state.stored = found.coverage;
         state.base = Base::Checked(found.checked);
@@ -196,6 +198,23 @@ impl Body {
             state.changed_for_others(NOBODY)
         };
         wake(wakers);
+        self.call_keeper();
+    }
+
+    // ---- a reader's side ----
+
+    /// What was found out about where things lie in these bytes, by whoever read them last.
+    pub(crate) fn index(&self) -> Option<Arc<[u8]>> {
+        self.state.lock().index.clone()
+    }
+
+    /// Keeps it, and lets the keeper save it.
+    pub(crate) fn keep_index(self: &Arc<Self>, index: Arc<[u8]>) {
+        {
+            let mut state = self.state.lock();
+            state.index = Some(index);
+            state.index_is_new = true;
+        }
         self.call_keeper();
     }
 

@@ -13,7 +13,8 @@ use crate::body::Seat;
 use crate::desk::Command;
 use crate::store::Inner;
 use crate::{
-    ChunkTransform, Conflict, EntrySink, Facts, Keep, LeaseGuard, Reason, ResourceKey, Turn,
+    ChunkTransform, Conflict, EntrySink, Facts, IndexSlot, Keep, LeaseGuard, Reason, ResourceKey,
+    Turn,
 };
 
 /// What there is to do for a resource that was just opened.
@@ -99,6 +100,13 @@ impl Entry {
     /// Another one after [`discard`](Self::discard).
     pub fn resource(&self) -> StorageResource {
         self.seat.lock().resource.clone()
+    }
+
+    /// Where readers of [`resource`](Self::resource) keep what they find out about where things lie in it.
+    ///
+    /// Another one after [`discard`](Self::discard).
+    pub fn index_slot(&self) -> IndexSlot {
+        IndexSlot::new(self.seat().body)
     }
 
     /// How the resource stands now.

@@ -145,6 +145,7 @@ impl Keeper {
         match body.next_task() {
             Task::Save(stretch) => self.save(body, &stretch),
             Task::Commit(len) => self.commit(body, len),
+            Task::KeepIndex(index) => self.keep_index(body, &index),
             Task::Abandon => self.abandon(body),
             Task::Retire => return self.retire(body),
             Task::Nothing => return,
@@ -376,6 +377,27 @@ impl Keeper {
         if let Some(house) = self.house() {
             house.measure(asset);
         }
+    }
+
+    /// Saves what was found out about a resource that is being kept. It is no reason to remove anything else.
+    fn keep_index(&mut self, body: &Arc<Body>, index: &[u8]) {
+        let is_kept = matches!(
+            self.homes.get(&place(body)),
+            Some(Home::Partial(_) | Home::Committed(_))
+        );
+        if !is_kept || !self.is_ours(body) {
+            return;
+        }
+        let more = index.len() as u64;
+        if !self.house().is_some_and(|house| house.has_room(more)) {
+            return;
+        }
+        if let Some(folder) = &self.folder
+            && let Err(error) = folder.files(&body.key).keep_index(body.generation(), index)
+        {
+            tracing::debug!(target: "kithara_assets", kind = ?kind(&error), "cannot keep an index");
+        }
+        self.measure(body.key.asset);
     }
 
     fn not_committed(&mut self, body: &Arc<Body>, partial: Partial, error: &StorageError) {

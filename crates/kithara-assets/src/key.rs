@@ -23,6 +23,31 @@ impl ResourceKey {
     pub fn asset(&self) -> AssetId {
         self.asset
     }
+
+    /// Its name within its title: 32 hexadecimal digits, that tell nothing of a URL.
+    pub fn name(&self) -> String {
+        self.resource
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// The resource of that [`name`](Self::name) in the same title; `None` if that is no name.
+    #[must_use]
+    pub fn sibling(&self, name: &str) -> Option<Self> {
+        let mut resource = [0; 16];
+        if name.len() != 2 * resource.len() || !name.is_ascii() {
+            return None;
+        }
+        for (byte, digits) in resource.iter_mut().zip(name.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(Self {
+            asset: self.asset,
+            resource,
+        })
+    }
 }
 
 /// Names things the way one store does.
@@ -52,6 +77,27 @@ impl Namer {
         ResourceKey {
             asset: self.named_asset(title),
             resource: half(self.hash("resource name", resource)),
+        }
+    }
+
+    /// Without name and part the same as [`key`](Self::key).
+    pub(crate) fn part_key(
+        &self,
+        title: &Url,
+        name: Option<&str>,
+        resource: &Url,
+        part: &str,
+    ) -> ResourceKey {
+        let asset = name.map_or_else(|| self.asset(title), |name| self.named_asset(name));
+        let mut text = self.rule.text(resource);
+        if !part.is_empty() {
+            // No URL that was parsed has such a character.
+            text.push('\n');
+            text.push_str(part);
+        }
+        ResourceKey {
+            asset,
+            resource: half(self.hash("resource url", &text)),
         }
     }
 

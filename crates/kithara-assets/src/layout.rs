@@ -98,6 +98,7 @@ impl Layout {
             None => Named::Whole,
             Some("part") => Named::Part,
             Some("log") => Named::Log,
+            Some("index") => Named::Index,
             Some(_) => Named::Foreign,
         }
     }
@@ -112,6 +113,8 @@ pub(crate) enum Named {
     Part,
     /// Its log.
     Log,
+    /// What was found out about where things lie in one, partial or not.
+    Index,
     /// The user's pin.
     Pin,
     /// A lock or a note of ours.
@@ -141,6 +144,7 @@ mod tests {
         let cases = [
             (format!("{digest}.part"), Named::Part),
             (format!("{digest}.log"), Named::Log),
+            (format!("{digest}.index"), Named::Index),
             (format!("{digest}.txt"), Named::Foreign),
             (format!("{digest}.part.part"), Named::Foreign),
             (format!("{digest}."), Named::Foreign),

@@ -221,7 +221,7 @@ pub(crate) fn account(listed: &[Listed]) -> Option<Account> {
                 });
                 account.bytes = account.bytes.saturating_add(file.len.min(written));
             }
-            Named::Log => account.bytes = account.bytes.saturating_add(file.len),
+            Named::Log | Named::Index => account.bytes = account.bytes.saturating_add(file.len),
             Named::Pin => account.pinned = true,
             Named::Ours | Named::Foreign => {}
         }

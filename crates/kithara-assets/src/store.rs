@@ -64,6 +64,18 @@ impl AssetStore {
         self.inner.namer.named(title, resource)
     }
 
+    /// What a part of a resource (a stretch of its bytes, named `part`) of a title is called here; the title by `name` if it
+    /// has one. With an empty part it is the resource itself. Doesn't block.
+    pub fn part_key(
+        &self,
+        title: &Url,
+        name: Option<&str>,
+        resource: &Url,
+        part: &str,
+    ) -> ResourceKey {
+        self.inner.namer.part_key(title, name, resource, part)
+    }
+
     /// What a title is called here. Doesn't block.
     pub fn asset(&self, title: &Url) -> AssetId {
         self.inner.namer.asset(title)
@@ -330,7 +342,10 @@ impl Folder {
             }
         };
         Ok(stored.map_or(Sight::Nothing, |stored| {
-            Sight::Found(Box::new((describe(&stored), stored)))
+            let mut found = describe(&stored);
+            // One that can't be read is one that was never kept.
+            found.index = files.index(found.generation).unwrap_or_default();
+            Sight::Found(Box::new((found, stored)))
         }))
     }
 
@@ -397,6 +412,7 @@ fn describe(stored: &Stored) -> Found {
                 end: facts.as_ref().and_then(|facts| facts.total),
                 facts,
                 checked: partial.checked(),
+                index: None,
             }
         }
         Stored::Committed(committed) => Found {
@@ -406,6 +422,7 @@ fn describe(stored: &Stored) -> Found {
             end: Some(committed.len()),
             facts: Facts::from_label(committed.label()),
             checked: committed.checked(),
+            index: None,
         },
     }
 }

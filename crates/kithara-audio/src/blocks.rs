@@ -23,9 +23,9 @@ impl<'a> Blocks<'a> {
     }
 
     fn block(&mut self) -> Result<Option<PcmChunk>, AudioError> {
-        let spec = self.audio.spec();
+        let channels = usize::from(self.audio.spec().channels.get());
         let mut pcm = self.audio.pool().get_owned();
-        let samples = BLOCK_FRAMES * usize::from(spec.channels.get());
+        let samples = BLOCK_FRAMES * channels;
         // As many as the input has channels.
         pcm.clear();
         pcm.try_reserve(samples)
@@ -33,9 +33,8 @@ impl<'a> Blocks<'a> {
         pcm.resize(samples, 0.0);
         let samples = self.audio.read(&mut pcm)?;
         pcm.truncate(samples);
-        // Where the read ended tells where it began, even if a seek landed meanwhile: one read never spans a jump.
-        let frames = (samples / usize::from(spec.channels.get())) as u64;
-        let frame = self.audio.frame().wrapping_sub(frames);
+        // The read may have gone over to another layout, or to another place: it tells afterwards.
+        let (spec, frame) = (self.audio.spec(), self.audio.began());
         Ok((samples > 0).then_some(PcmChunk { pcm, spec, frame }))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::TryReserveError;
 use std::sync::Arc;
 
-use kithara_decode::{DecodeError, PcmSpec};
+use kithara_decode::DecodeError;
 use kithara_stream::StreamError;
 
 /// Why no more audio can be read. Cheap to clone: it is told again on every read until a seek.
@@ -17,18 +17,6 @@ pub enum AudioError {
     /// The bytes could not be decoded.
     #[error("the audio cannot be decoded")]
     Decode(#[source] DecodeError),
-
-    /// A later part of the title has another sample rate or channel count; converting it is not supported.
-    #[error(
-        "the audio changes from {} Hz, {} channels to {} Hz, {} channels, which is not supported",
-        from.sample_rate, from.channels, to.sample_rate, to.channels
-    )]
-    SpecChanged {
-        /// The layout fixed at open.
-        from: PcmSpec,
-        /// The layout of the later part.
-        to: PcmSpec,
-    },
 
     /// The buffer given to a read cannot hold one frame.
     #[error("a buffer of {samples} samples cannot hold a frame of {channels}")]

@@ -7,6 +7,16 @@ use kithara_stream::MediaInfo;
 
 use crate::{AudioError, SeekId};
 
+/// Why silence stands for media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SilenceCause {
+    /// It was announced that there is none, or that it cannot be had.
+    Gap,
+    /// The times of the media leave it out.
+    Hole,
+}
+
 /// Something that happened. Reported by the decode thread, never by the thread that reads.
 ///
 /// While the decode thread waits for bytes it reports nothing; what the reader noticed meanwhile follows when it goes
@@ -21,7 +31,27 @@ pub enum AudioEvent {
         /// Container and codec as found in its bytes.
         info: MediaInfo,
     },
-    /// The duration became known or was refined.
+    /// What comes next was decoded in another layout than what came before. It is told before the first of its frames can
+    /// be read; they are converted, so what is read has the same layout as ever.
+    FormatChanged {
+        /// The layout before.
+        from: PcmSpec,
+        /// The layout of what comes next.
+        to: PcmSpec,
+        /// Where it begins in the title.
+        at: Duration,
+    },
+    /// Another output was wished for: a read that begins now, and not before `from`, yields frames of it. A read yields
+    /// frames of one output only; [`spec`](crate::PcmReader::spec) tells which.
+    OutputChanged {
+        /// The layout from now on.
+        spec: PcmSpec,
+        /// How fast the title goes by from now on.
+        speed: f64,
+        /// The first place in the title at which the reader may go over to it.
+        from: Duration,
+    },
+    /// The duration became known or was refined: at the end it is exact, if every frame was counted on the way there.
     DurationChanged {
         /// What it is now.
         duration: Option<MediaDuration>,
@@ -62,12 +92,36 @@ pub enum AudioEvent {
         /// How long it is, in frames.
         frames: u64,
     },
+    /// There is no media for a stretch of the title, and silence stands for it.
+    SilenceInserted {
+        /// Where in the title it begins.
+        at: Duration,
+        /// How long it is.
+        duration: Duration,
+        /// Why there is none.
+        cause: SilenceCause,
+    },
+    /// Another variant goes on with the title, to the frame.
+    Spliced {
+        /// Where in the title it begins.
+        at: Duration,
+        /// Whether the first milliseconds lead from the old sound to the new one, because nothing prepared the decoder: it has
+        /// another configuration, and its media begins right there.
+        ramp: bool,
+    },
     /// Bytes that are not audio were skipped.
     JunkSkipped {
         /// The offset of the first.
         offset: u64,
         /// How many.
         bytes: u64,
+    },
+    /// A [backend](kithara_decode::CodecBackend) did not decode a run, or failed on its way; the next one does.
+    BackendRefused {
+        /// Its name.
+        backend: String,
+        /// What it said.
+        reason: String,
     },
     /// The reader has read the last frame.
     EndOfStream,

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// What [`try_read`](crate::PcmReader::try_read) wrote and why it wrote no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOutcome {
-    /// Whole frames of audio at the front of the buffer; what follows them is silence.
+    /// Whole frames of audio at the front of the buffer; what follows them is silence, into which what was cut off
+    /// [dies away](crate::AudioConfig::with_fades).
     pub frames: usize,
     /// The state after those frames.
     pub state: ReadState,

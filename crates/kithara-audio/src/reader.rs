@@ -8,7 +8,9 @@ use crate::{AudioError, ReadOutcome};
 
 /// A reader of PCM: [`Audio`](crate::Audio), or something built on it.
 pub trait PcmReader: Send {
-    /// Sample rate and channels of everything read. May be called on an audio thread.
+    /// Sample rate and channels of what was read last, and of all that is read until somebody
+    /// [wishes for another](crate::AudioControl::set_host_sample_rate): a read yields frames of one layout only, and after
+    /// it this tells which. May be called on an audio thread.
     fn spec(&self) -> PcmSpec;
 
     /// How long the title is, as far as known. Takes a short lock: not for an audio thread.
@@ -34,6 +36,9 @@ pub trait PcmReader: Send {
 
     /// Reads what is ready, as interleaved whole frames, and fills the rest of `out` with silence. A buffer that cannot
     /// hold one frame gets silence only.
+    ///
+    /// What it yields begins and stops without a click: it [fades](crate::AudioConfig::with_fades) at pauses, seeks and
+    /// underruns, and so differs there from what [`read`](Self::read) yields, unless fades are switched off.
     ///
     /// For an audio thread: never waits, takes no lock, allocates and frees nothing, makes no system call. It is meant
     /// to be called about as fast as the audio plays; faster, and it finds nothing ready now and then.

@@ -1,6 +1,7 @@
 //! What the decode thread, the reader and the controls of one title share: atomics, and what may be locked off the
 //! audio thread.
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
@@ -14,6 +15,8 @@ use kithara_stream::Interrupt;
 use parking_lot::Mutex;
 
 use crate::lane::Exchange;
+use crate::volume::Loudness;
+use crate::wanted::Wanted;
 use crate::wish::Wishes;
 use crate::{AudioError, ReadState};
 
@@ -22,13 +25,16 @@ use crate::{AudioError, ReadState};
 pub(crate) struct Shared {
     pub(crate) wishes: Wishes,
     pub(crate) exchange: Exchange,
+    /// The output somebody wishes for.
+    pub(crate) output: Wanted,
+    pub(crate) loudness: Loudness,
 
     /// The decode thread, for waking. Set before anybody else has the link.
     thread: OnceLock<Thread>,
     /// That of the source. Set by the decode thread once it has one.
     interrupt: OnceLock<Interrupt>,
-    /// Fixed at open.
-    spec: OnceLock<PcmSpec>,
+    /// The layout of what is read: rate and channels in one word, 0 before the open. Written at open, then by the reader.
+    spec: AtomicU64,
     /// Why the decode thread does nothing any more. Set at most once.
     death: OnceLock<AudioError>,
 
@@ -55,8 +61,10 @@ pub(crate) struct Shared {
     untold: AtomicBool,
     /// The wish whose frames are being read, and what follows: written by the reader.
     heard: AtomicU64,
+    /// In nanoseconds of the title.
     position: AtomicU64,
     frames_read: AtomicU64,
+    /// In nanoseconds of listening.
     buffered: AtomicU64,
     underruns: AtomicU64,
     state: AtomicU8,
@@ -73,9 +81,11 @@ impl Shared {
         Self {
             wishes: Wishes::starting_at(id),
             exchange: Exchange::default(),
+            output: Wanted::default(),
+            loudness: Loudness::default(),
             thread: OnceLock::new(),
             interrupt: OnceLock::new(),
-            spec: OnceLock::new(),
+            spec: AtomicU64::new(0),
             death: OnceLock::new(),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -112,11 +122,16 @@ impl Shared {
     }
 
     pub(crate) fn set_spec(&self, spec: PcmSpec) {
-        let _ = self.spec.set(spec);
+        let word = u64::from(spec.sample_rate.get()) << 16 | u64::from(spec.channels.get());
+        self.spec.store(word, Ordering::Relaxed);
     }
 
     pub(crate) fn spec(&self) -> Option<PcmSpec> {
-        self.spec.get().copied()
+        let word = self.spec.load(Ordering::Relaxed);
+        Some(PcmSpec {
+            sample_rate: NonZeroU32::new((word >> 16) as u32)?,
+            channels: NonZeroU16::new(word as u16)?,
+        })
     }
 
     /// The decode thread does nothing any more, because of `error`. Wakes the reader.
@@ -149,9 +164,16 @@ impl Shared {
         }
     }
 
-    /// Whether there is something that the decode thread has not acted upon: a wish, or a close.
+    /// Makes the decode thread look around if it sleeps; a read it is in goes on. No lock, at most one system call.
+    pub(crate) fn nudge_worker(&self) {
+        if self.is_worker_parked() {
+            self.unpark_worker();
+        }
+    }
+
+    /// Whether there is something that the decode thread has not acted upon: a wish, another output, or a close.
     pub(crate) fn has_news(&self) -> bool {
-        self.is_closed() || self.wishes.newest() != self.serving()
+        self.is_closed() || self.wishes.newest() != self.serving() || self.output.is_new()
     }
 
     pub(crate) fn unpark_worker(&self) {
@@ -206,14 +228,17 @@ impl Shared {
     /// The time of the next frame to be read, or where the newest seek will land.
     pub(crate) fn position(&self) -> Duration {
         if self.heard.load(Ordering::Acquire) != self.wishes.newest() {
-            return self.wishes.shown();
+            // Without one it is being written over by the next.
+            return self
+                .wishes
+                .wish()
+                .map_or(Duration::ZERO, |wish| wish.target);
         }
-        let frame = self.position.load(Ordering::Relaxed);
-        self.spec().map_or(Duration::ZERO, |spec| spec.time(frame))
+        Duration::from_nanos(self.position.load(Ordering::Relaxed))
     }
 
     pub(crate) fn state(&self) -> ReadState {
-        if self.is_closed() || (self.is_dead() && self.buffered_frames() == 0) {
+        if self.is_closed() || (self.is_dead() && self.buffered().is_zero()) {
             return ReadState::Failed;
         }
         if self.is_paused() {
@@ -233,8 +258,8 @@ impl Shared {
         self.frames_read.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn buffered_frames(&self) -> u64 {
-        self.buffered.load(Ordering::Relaxed)
+    pub(crate) fn buffered(&self) -> Duration {
+        Duration::from_nanos(self.buffered.load(Ordering::Relaxed))
     }
 
     pub(crate) fn underruns(&self) -> u64 {
@@ -248,20 +273,20 @@ impl Shared {
 
 /// Called by the reader. Stores only: it may be an audio thread.
 impl Shared {
-    /// The reader has come to the frames of the wish `id`, which begin at `frame`.
-    pub(crate) fn hear(&self, id: u64, frame: u64) {
+    /// The reader has come to the frames of the wish `id`, which begin at `position`, in nanoseconds.
+    pub(crate) fn hear(&self, id: u64, position: u64) {
         // What was found in the frames before must not be taken for a finding in these.
         self.set_state(ReadState::Seeking);
-        self.position.store(frame, Ordering::Relaxed);
+        self.position.store(position, Ordering::Relaxed);
         self.heard.store(id, Ordering::Release);
     }
 
-    /// The reader took `frames` and stands at `position`, with `buffered` frames before it.
-    pub(crate) fn took(&self, frames: usize, position: u64, buffered: usize) {
+    /// The reader took `frames` and stands at `position`, with `buffered` before it, both in nanoseconds.
+    pub(crate) fn took(&self, frames: usize, position: u64, buffered: u64) {
         let read = self.frames_read().wrapping_add(frames as u64);
         self.frames_read.store(read, Ordering::Relaxed);
         self.position.store(position, Ordering::Relaxed);
-        self.buffered.store(buffered as u64, Ordering::Relaxed);
+        self.buffered.store(buffered, Ordering::Relaxed);
     }
 
     pub(crate) fn set_state(&self, state: ReadState) {
@@ -318,6 +343,12 @@ impl Shared {
 impl Shared {
     pub(crate) fn serving(&self) -> u64 {
         self.serving.load(Ordering::Relaxed)
+    }
+
+    /// Where the reader stands, if it has come to the frames of the wish being served.
+    pub(crate) fn heard_position(&self) -> Option<Duration> {
+        (self.heard.load(Ordering::Acquire) == self.serving())
+            .then(|| Duration::from_nanos(self.position.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn serve(&self, id: u64) {

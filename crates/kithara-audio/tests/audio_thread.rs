@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::mpsc;
 use std::thread;
 
@@ -55,6 +56,7 @@ fn a_million_reads_in_every_state_touch_no_memory() {
         }
     });
     control.pause();
+    while watched(|| audio.try_read(&mut buf).state) != ReadState::Paused {}
     assert_eq!(a_million(&mut audio, 64, ReadState::Paused), 1_000_000);
     control.resume();
     control.seek(time_of(3_999_000), SeekMode::Exact).unwrap();
@@ -64,6 +66,35 @@ fn a_million_reads_in_every_state_touch_no_memory() {
     assert_eq!(a_million(&mut audio, 64, ReadState::Ended), 1_000_000);
     control.close();
     assert_eq!(a_million(&mut audio, 64, ReadState::Failed), 1_000_000);
+}
+
+#[test]
+fn fades_and_changes_of_the_volume_touch_no_memory() {
+    let mut audio = open(ramp(2_000_000), AudioConfig::new()).wait().unwrap();
+    let control = audio.control();
+    let mut buf = [0.0; 64];
+    let (mut paused, mut playing) = (0, 0);
+    watched(|| {
+        for round in 0..100_000_u32 {
+            control.set_volume((round % 90) as f32 / 60.0);
+            control.set_muted(round % 7 == 0);
+            match round % 100 {
+                10 => control.pause(),
+                40 => control.resume(),
+                60 if round % 2000 == 60 => {
+                    let target = time_of(u64::from(round) * 10);
+                    control.seek(target, SeekMode::Fast).unwrap();
+                }
+                _ => {}
+            }
+            match audio.try_read(&mut buf).state {
+                ReadState::Paused => paused += 1,
+                ReadState::Playing => playing += 1,
+                _ => {}
+            }
+        }
+    });
+    assert!(paused > 10_000 && playing > 1000, "{paused}, {playing}");
 }
 
 #[test]
@@ -112,6 +143,31 @@ fn commands_and_seeks_that_land_touch_no_memory_on_the_reading_thread() {
             watched(|| audio.try_read(&mut buf)).frames > 0
         });
         assert_eq!(fixture::frame_of(&buf[..2]), round * 700);
+    }
+}
+
+#[test]
+fn going_over_to_another_output_touches_no_memory_on_the_reading_thread() {
+    let (config, mut events) = listened();
+    let mut audio = open(ramp(3_000_000), config).wait().unwrap();
+    let control = audio.control();
+    let mut buf = [0.0; 256];
+    for round in 0..60u32 {
+        watched(|| match round % 3 {
+            0 => control.set_host_sample_rate(NonZeroU32::new(44_100 + round).unwrap()),
+            1 => control.set_channels(NonZeroU16::new(1 + (round / 3 % 2) as u16).unwrap()),
+            _ => control.set_speed(1.0 + f64::from(round) / 100.0),
+        });
+        // The reader goes on meanwhile, over the old lane's end if it has to.
+        let (spec, mut frames) = (audio.spec(), 0);
+        await_event(&mut events, |event| {
+            matches!(event, AudioEvent::OutputChanged { .. }).then_some(())
+        });
+        hang_guard("a frame", || {
+            frames += watched(|| audio.try_read(&mut buf)).frames;
+            frames > 1000
+        });
+        assert_eq!(audio.spec() == spec, round % 3 == 2, "round {round}");
     }
 }
 

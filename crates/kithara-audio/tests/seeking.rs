@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use fixture::{
-    CHANNELS, FRAME, Gate, HEADER, Seeded, assert_ramp, await_event, frame_of, gated, hang_guard,
-    listened, open, open_gated, ramp, time_of,
+    CHANNELS, FRAME, Gate, HEADER, Seeded, assert_ramp, await_event, exact, frame_of, gated,
+    hang_guard, listened, open, open_gated, ramp, time_of,
 };
-use kithara_audio::{Audio, AudioConfig, AudioError, AudioEvent, PcmReader, ReadState, SeekId};
+use kithara_audio::{Audio, AudioError, AudioEvent, PcmReader, ReadState, SeekId};
 use kithara_decode::SeekMode;
 
 const FRAMES: u32 = 400_000;
@@ -74,7 +74,7 @@ fn a_seek_is_exact_and_reported() {
 #[test]
 fn a_storm_of_seeks_never_yields_a_stale_frame() {
     for paused in [false, true] {
-        let mut audio = open(ramp(FRAMES), AudioConfig::new()).wait().unwrap();
+        let mut audio = open(ramp(FRAMES), exact()).wait().unwrap();
         let control = audio.control();
         if paused {
             control.pause();
@@ -162,7 +162,7 @@ fn of_many_seeks_few_are_carried_out_while_bytes_are_missing() {
 #[test]
 fn a_seek_interrupts_a_blocked_decoder_and_wakes_a_blocked_reader() {
     let gate = Gate::open_to(HEADER + 100_000 * FRAME);
-    let mut audio = open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new())
+    let mut audio = open_gated(gated(ramp(FRAMES), &gate), exact())
         .wait()
         .unwrap();
     let control = audio.control();
@@ -228,7 +228,7 @@ fn a_seek_while_paused_shows_its_target_and_starts_there() {
 
 #[test]
 fn a_reader_blocked_by_a_pause_goes_on_after_it() {
-    let mut audio = open(ramp(FRAMES), AudioConfig::new()).wait().unwrap();
+    let mut audio = open(ramp(FRAMES), exact()).wait().unwrap();
     let control = audio.control();
     control.pause();
     let reader = thread::spawn(move || {
@@ -276,7 +276,7 @@ fn a_seek_leaves_the_end_behind_and_beyond_the_end_is_the_end() {
 #[test]
 fn a_seek_made_while_opening_is_where_reading_begins() {
     let gate = Gate::open_to(10);
-    let opening = open_gated(gated(ramp(FRAMES), &gate), AudioConfig::new());
+    let opening = open_gated(gated(ramp(FRAMES), &gate), exact());
     let control = opening.control();
     gate.await_reader();
     control.seek(time_of(5), SeekMode::Fast).unwrap();
@@ -320,8 +320,7 @@ fn a_seek_from_a_listener_works() {
             control.seek(time_of(4321), SeekMode::Fast).unwrap();
         }
     });
-    let config = AudioConfig::new()
-        .with_events(listening(&sink, move |event| (jump.lock().unwrap())(event)));
+    let config = exact().with_events(listening(&sink, move |event| (jump.lock().unwrap())(event)));
     let mut audio = open(ramp(FRAMES), config).wait().unwrap();
     own.set(audio.control()).unwrap();
     audio.control().seek(time_of(1), SeekMode::Fast).unwrap();

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use kithara_stream::{ByteSource, MediaInfo};
 
+use crate::chain::{Chain, Facts};
 use crate::fault::{Fault, Result as FaultResult};
-use crate::pipeline::{Pipeline, is_passing};
+use crate::pipeline::is_passing;
 use crate::{
-    DecodeError, DecoderOptions, Guard, InnerDecoder, Landing, MediaDuration, Notice, PcmChunk,
-    PcmSpec, SeekMode, TrackMetadata, WorkerFault,
+    Continuation, DecodeError, DecoderOptions, Guard, InnerDecoder, Landing, MediaDuration, Notice,
+    PcmChunk, PcmSpec, SeekMode, Stamp, TrackMetadata, WorkerFault,
 };
 
-/// Opens a run.
+/// Opens a run, perhaps with the decoder of the one before.
 pub(crate) fn open(
     bytes: Box<dyn ByteSource>,
     info: &MediaInfo,
     options: &DecoderOptions,
+    before: Option<Continuation>,
 ) -> Result<Box<dyn InnerDecoder>, DecodeError> {
     let worker = |fault| DecodeError::Worker {
         name: info.name.clone(),
@@ -24,17 +26,15 @@ pub(crate) fn open(
     };
     let guard = options.guard.clone();
     guard.watch().map_err(worker)?;
-    let opened = contain(&guard, || Pipeline::open(bytes, info, options)).map_err(worker)?;
-    let pipeline = opened.map_err(|fault| fault.at(&info.name, 0))?;
+    let opened = contain(&guard, || Chain::open(bytes, info, options, before)).map_err(worker)?;
+    let chain = opened.map_err(|fault| fault.at(&info.name, 0))?;
     if guard.is_spun() {
         return Err(worker(WorkerFault::Spun));
     }
     Ok(Box::new(Contained {
-        spec: pipeline.spec(),
-        info: pipeline.info.clone(),
-        metadata: pipeline.metadata.clone(),
-        duration: pipeline.duration,
-        state: State::Running(Box::new(pipeline)),
+        facts: chain.facts().clone(),
+        duration: chain.duration(),
+        state: State::Running(Box::new(chain)),
         guard,
     }))
 }
@@ -57,20 +57,18 @@ fn contain<T>(guard: &Guard, run: impl FnOnce() -> T) -> Result<T, WorkerFault> 
 }
 
 struct Contained {
-    spec: PcmSpec,
-    info: MediaInfo,
-    metadata: TrackMetadata,
+    facts: Facts,
     duration: Option<MediaDuration>,
     state: State,
     guard: Guard,
 }
 
 enum State {
-    Running(Box<Pipeline>),
+    Running(Box<Chain>),
     /// A read failed; the next call goes back to where it was.
-    Interrupted(Box<Pipeline>),
+    Interrupted(Box<Chain>),
     /// Repeated until a seek.
-    Failed(Box<Pipeline>, DecodeError),
+    Failed(Box<Chain>, DecodeError),
     /// For good.
     Dead(WorkerFault),
 }
@@ -78,61 +76,59 @@ enum State {
 impl Contained {
     fn worker(&self, fault: WorkerFault) -> DecodeError {
         DecodeError::Worker {
-            name: self.info.name.clone(),
+            name: self.facts.info.name.clone(),
             fault,
         }
     }
 
     fn call<T>(
         &mut self,
-        run: impl FnOnce(&mut Pipeline) -> FaultResult<T>,
+        run: impl FnOnce(&mut Chain) -> FaultResult<T>,
     ) -> Result<T, DecodeError> {
-        let mut pipeline = match std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun))
-        {
-            State::Running(pipeline)
-            | State::Interrupted(pipeline)
-            | State::Failed(pipeline, _) => pipeline,
+        let mut chain = match std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun)) {
+            State::Running(chain) | State::Interrupted(chain) | State::Failed(chain, _) => chain,
             State::Dead(fault) => {
                 self.state = State::Dead(fault.clone());
                 return Err(self.worker(fault));
             }
         };
         let outcome = contain(&self.guard, || {
-            let result = run(&mut pipeline);
-            let position = pipeline.position();
+            let result = run(&mut chain);
+            let position = chain.position();
             (result, position)
         });
         let (result, position) = match outcome {
             Ok(outcome) => outcome,
-            Err(fault) => return Err(self.bury(pipeline, fault)),
+            Err(fault) => return Err(self.bury(chain, fault)),
         };
         if self.guard.is_spun() {
-            return Err(self.bury(pipeline, WorkerFault::Spun));
+            return Err(self.bury(chain, WorkerFault::Spun));
         }
+        self.duration = chain.duration();
         match result {
             Ok(value) => {
-                self.state = State::Running(pipeline);
+                self.state = State::Running(chain);
                 Ok(value)
             }
-            Err(fault) => Err(self.fail(pipeline, fault, position)),
+            Err(fault) => Err(self.fail(chain, fault, position)),
         }
     }
 
-    fn fail(&mut self, pipeline: Box<Pipeline>, fault: Fault, position: u64) -> DecodeError {
+    fn fail(&mut self, chain: Box<Chain>, fault: Fault, position: u64) -> DecodeError {
         let passing = is_passing(&fault);
-        let error = fault.at(&self.info.name, position);
+        let error = fault.at(&self.facts.info.name, position);
         self.state = if passing {
-            State::Interrupted(pipeline)
+            State::Interrupted(chain)
         } else {
-            State::Failed(pipeline, error.clone())
+            State::Failed(chain, error.clone())
         };
         error
     }
 
-    fn bury(&mut self, pipeline: Box<Pipeline>, fault: WorkerFault) -> DecodeError {
+    fn bury(&mut self, chain: Box<Chain>, fault: WorkerFault) -> DecodeError {
         // What panicked once may panic again while it is taken down.
-        drop(contain(&self.guard, || drop(pipeline)));
-        tracing::error!(run = %self.info.name, %fault, "a decoder failed; its stream ends");
+        drop(contain(&self.guard, || drop(chain)));
+        tracing::error!(run = %self.facts.info.name, %fault, "a decoder failed; its stream ends");
         self.state = State::Dead(fault.clone());
         self.worker(fault)
     }
@@ -140,41 +136,58 @@ impl Contained {
 
 impl InnerDecoder for Contained {
     fn spec(&self) -> PcmSpec {
-        self.spec
+        self.facts.spec
     }
 
     fn info(&self) -> &MediaInfo {
-        &self.info
+        &self.facts.info
     }
 
     fn metadata(&self) -> &TrackMetadata {
-        &self.metadata
+        &self.facts.metadata
     }
 
     fn duration(&self) -> Option<MediaDuration> {
         self.duration
     }
 
+    fn stamp(&self) -> Option<Stamp> {
+        self.facts.stamp
+    }
+
+    fn continues(&self) -> bool {
+        self.facts.continues
+    }
+
+    fn retire(mut self: Box<Self>) -> Option<Continuation> {
+        let state = std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun));
+        let State::Running(chain) = state else {
+            self.state = state;
+            return None;
+        };
+        contain(&self.guard, || chain.retire()).ok().flatten()
+    }
+
     fn next_chunk(&mut self) -> Result<Option<PcmChunk>, DecodeError> {
         match &self.state {
             State::Failed(_, error) => Err(error.clone()),
-            State::Interrupted(_) => self.call(|pipeline| {
-                pipeline.resume()?;
-                pipeline.next_chunk()
+            State::Interrupted(_) => self.call(|chain| {
+                chain.resume()?;
+                chain.next_chunk()
             }),
-            _ => self.call(Pipeline::next_chunk),
+            _ => self.call(Chain::next_chunk),
         }
     }
 
     fn seek(&mut self, to: Duration, mode: SeekMode) -> Result<Landing, DecodeError> {
-        self.call(|pipeline| pipeline.seek(to, mode))
+        self.call(|chain| chain.seek(to, mode))
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
         match &mut self.state {
-            State::Running(pipeline)
-            | State::Interrupted(pipeline)
-            | State::Failed(pipeline, _) => pipeline.take_notices(),
+            State::Running(chain) | State::Interrupted(chain) | State::Failed(chain, _) => {
+                chain.take_notices()
+            }
             State::Dead(_) => Vec::new(),
         }
     }
@@ -182,12 +195,10 @@ impl InnerDecoder for Contained {
 
 impl Drop for Contained {
     fn drop(&mut self) {
-        if let State::Running(pipeline)
-        | State::Interrupted(pipeline)
-        | State::Failed(pipeline, _) =
+        if let State::Running(chain) | State::Interrupted(chain) | State::Failed(chain, _) =
             std::mem::replace(&mut self.state, State::Dead(WorkerFault::Spun))
         {
-            drop(contain(&self.guard, || drop(pipeline)));
+            drop(contain(&self.guard, || drop(chain)));
         }
     }
 }

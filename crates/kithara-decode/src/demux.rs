@@ -4,7 +4,10 @@ use kithara_stream::{AudioCodec, ContainerFormat};
 use symphonia::core::codecs::audio::AudioCodecParameters;
 
 use crate::fault::Result;
-use crate::{MediaDuration, Notice, SeekMode, TrackMetadata};
+use crate::input::Input;
+use crate::stamp::TrackStamp;
+use crate::trim::Trim;
+use crate::{MediaDuration, Notice, SeekMode, TrackMetadata, memory};
 
 /// The audio track a demuxer delivers.
 pub(crate) struct Track {
@@ -13,10 +16,24 @@ pub(crate) struct Track {
     pub(crate) params: AudioCodecParameters,
     /// Frames of the whole run, before any trimming, where the container states them for certain.
     pub(crate) frames: Option<u64>,
-    /// The length where `frames` does not give it.
+    /// What the container signals of frames that are not part of the source; `None` where it signals nothing.
+    pub(crate) trim: Option<Trim>,
+    /// The length before any trimming, where `frames` does not give it; an estimate unless it is right to the frame.
     pub(crate) duration: Option<MediaDuration>,
     pub(crate) metadata: TrackMetadata,
+    /// When the first frame plays by the media's own clock.
+    pub(crate) stamp: Option<TrackStamp>,
     pub(crate) notices: Vec<Notice>,
+}
+
+impl Track {
+    /// What was said of the length was said of the whole title, of which this is a part.
+    pub(crate) fn promise_nothing(&mut self) {
+        (self.frames, self.duration) = (None, None);
+        if let Some(trim) = &mut self.trim {
+            trim.total = None;
+        }
+    }
 }
 
 /// One encoded packet.
@@ -31,6 +48,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) primer: bool,
     /// Where the frames of this packet end by the container's own count.
     pub(crate) ends_at: Option<i64>,
+    /// So many frames at its end are padding by the container.
+    pub(crate) discard: u32,
+    /// The first decoded frame behind the media, once the container has said so.
+    pub(crate) run_end: Option<u64>,
 }
 
 impl<'a> Packet<'a> {
@@ -41,7 +62,66 @@ impl<'a> Packet<'a> {
             frames,
             primer: false,
             ends_at: None,
+            discard: 0,
+            run_end: None,
         }
+    }
+
+    /// The same packet in a timeline of twice as many frames.
+    pub(crate) fn doubled(&self) -> Self {
+        Self {
+            frame: self.frame.map(|frame| frame.saturating_mul(2)),
+            frames: self.frames.saturating_mul(2),
+            ends_at: self.ends_at.map(|frame| frame.saturating_mul(2)),
+            discard: self.discard.saturating_mul(2),
+            run_end: self.run_end.map(|frame| frame.saturating_mul(2)),
+            ..*self
+        }
+    }
+}
+
+/// A packet that was read ahead.
+pub(crate) struct OwnedPacket {
+    pub(crate) data: Vec<u8>,
+    frame: Option<u64>,
+    frames: u32,
+    ends_at: Option<i64>,
+    discard: u32,
+    run_end: Option<u64>,
+}
+
+impl OwnedPacket {
+    pub(crate) fn copy(packet: &Packet<'_>) -> Result<Self> {
+        Ok(Self {
+            data: memory::copy(packet.data)?,
+            frame: packet.frame,
+            frames: packet.frames,
+            ends_at: packet.ends_at,
+            discard: packet.discard,
+            run_end: packet.run_end,
+        })
+    }
+
+    /// Puts its place into a timeline of twice as many frames.
+    pub(crate) fn double(&mut self) {
+        let Packet {
+            frame,
+            frames,
+            ends_at,
+            discard,
+            run_end,
+            ..
+        } = self.lend().doubled();
+        (self.frame, self.frames, self.ends_at) = (frame, frames, ends_at);
+        (self.discard, self.run_end) = (discard, run_end);
+    }
+
+    pub(crate) fn lend(&self) -> Packet<'_> {
+        let mut packet = Packet::new(&self.data, self.frame, self.frames);
+        packet.ends_at = self.ends_at;
+        packet.discard = self.discard;
+        packet.run_end = self.run_end;
+        packet
     }
 }
 
@@ -52,6 +132,18 @@ pub(crate) struct Arrival {
     pub(crate) frame: u64,
     /// Whether that is certain.
     pub(crate) exact: bool,
+}
+
+/// What comes behind the track in the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Only reading on tells.
+    Unknown,
+    Nothing,
+    /// The bytes end in the middle of what would tell.
+    Cut,
+    /// Another one, to be played after this one, from this offset on.
+    Link(u64),
 }
 
 /// Takes a container apart.
@@ -82,6 +174,21 @@ pub(crate) trait Demux: Send {
     /// then nothing is missing.
     fn calibrate(&mut self, _decoded: u64, _stated: i64) -> bool {
         false
+    }
+
+    /// What comes behind the track, as far as that is known.
+    fn behind(&self) -> Behind {
+        Behind::Nothing
+    }
+
+    /// Finds out what comes behind the track, if need be by reading on. Afterwards only a seek leads to its packets again.
+    fn look_behind(&mut self) -> Result<Behind> {
+        Ok(self.behind())
+    }
+
+    /// The bytes, standing where the track begins, for what comes behind it; `None` where nothing can.
+    fn into_input(self: Box<Self>) -> Option<Input> {
+        None
     }
 }
 

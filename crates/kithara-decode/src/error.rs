@@ -119,4 +119,10 @@ impl DecodeError {
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Stream(StreamError::Interrupted))
     }
+
+    /// Whether the run only ends here, in the middle of its media: the next one has what follows. All whole packets before
+    /// were delivered.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Stream(StreamError::CutOff))
+    }
 }

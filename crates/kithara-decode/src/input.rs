@@ -25,6 +25,8 @@ pub(crate) struct Input {
     cursor: u64,
     step: usize,
     end: Option<u64>,
+    /// They are a stretch out of a title, whose headers may speak of all of it.
+    part: bool,
 }
 
 impl Input {
@@ -38,7 +40,18 @@ impl Input {
             cursor: 0,
             step: MIN_STEP,
             end: None,
+            part: false,
         }
+    }
+
+    /// Says whether the bytes are only a stretch out of what their headers describe.
+    pub(crate) fn part_of_title(mut self, part: bool) -> Self {
+        self.part = part;
+        self
+    }
+
+    pub(crate) fn is_part(&self) -> bool {
+        self.part
     }
 
     /// The length: as announced, or as found at the end.
@@ -52,6 +65,20 @@ impl Input {
 
     pub(crate) fn is_seekable(&self) -> bool {
         self.source.is_seekable()
+    }
+
+    /// What was kept of where things lie in these bytes.
+    pub(crate) fn load_index(&self) -> Option<std::sync::Arc<[u8]>> {
+        self.source.load_index()
+    }
+
+    /// Whether there is anywhere to keep it.
+    pub(crate) fn keeps_index(&self) -> bool {
+        self.source.keeps_index()
+    }
+
+    pub(crate) fn keep_index(&self, index: Vec<u8>) {
+        self.source.keep_index(index);
     }
 
     pub(crate) fn pos(&self) -> u64 {
@@ -105,6 +132,21 @@ impl Input {
         let got = (to - from).min(count);
         self.pos += got as u64;
         Ok(&self.window[from..from + got])
+    }
+
+    /// Up to `count` bytes at the position, in memory of their own, and moves behind them. Fewer where the source ends or there
+    /// is no memory for more: it is for what sound does not depend on.
+    pub(crate) fn take_copy(&mut self, count: u64) -> Result<Vec<u8>> {
+        let mut copy = Vec::new();
+        while (copy.len() as u64) < count {
+            let left = count - copy.len() as u64;
+            let step = usize::try_from(left).map_or(MAX_STEP, |left| left.min(MAX_STEP));
+            let part = self.take_some(step)?;
+            if part.is_empty() || memory::extend(&mut copy, part).is_err() {
+                break;
+            }
+        }
+        Ok(copy)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {

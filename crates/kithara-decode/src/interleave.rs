@@ -2,8 +2,20 @@
 
 use symphonia::core::audio::{Audio, AudioBuffer, GenericAudioBufferRef};
 
+use crate::backend::{Decoded, Samples};
+
 /// Appends the frames from `first` on. Memory for them has been reserved.
-pub(crate) fn append(decoded: &GenericAudioBufferRef<'_>, first: usize, pcm: &mut Vec<f32>) {
+pub(crate) fn append(decoded: &Decoded<'_>, first: usize, pcm: &mut Vec<f32>) {
+    match &decoded.samples {
+        Samples::Interleaved(samples) => {
+            let first = first * usize::from(decoded.spec.channels.get());
+            pcm.extend_from_slice(samples.get(first..).unwrap_or_default());
+        }
+        Samples::Buffer(buffer) => append_planes(buffer, first, pcm),
+    }
+}
+
+fn append_planes(decoded: &GenericAudioBufferRef<'_>, first: usize, pcm: &mut Vec<f32>) {
     if let GenericAudioBufferRef::F32(buffer) = decoded
         && append_floats(buffer, first, pcm)
     {
@@ -13,6 +25,15 @@ pub(crate) fn append(decoded: &GenericAudioBufferRef<'_>, first: usize, pcm: &mu
     let from = pcm.len();
     pcm.resize(from + kept.samples_interleaved(), 0.0);
     kept.copy_to_slice_interleaved(&mut pcm[from..]);
+}
+
+/// Whether the samples were decoded as floats, which need not be finite.
+pub(crate) fn is_float(decoded: &Decoded<'_>) -> bool {
+    matches!(
+        decoded.samples,
+        Samples::Interleaved(_)
+            | Samples::Buffer(GenericAudioBufferRef::F32(_) | GenericAudioBufferRef::F64(_))
+    )
 }
 
 /// One or two planes of what AAC, MPEG audio and Vorbis decode to, without writing zeros first: two to three percent of a
@@ -71,7 +92,7 @@ mod tests {
             for (number, buffer) in buffers.iter().enumerate() {
                 for first in [0, 2, 5] {
                     let mut pcm = vec![9.0];
-                    append(buffer, first, &mut pcm);
+                    append_planes(buffer, first, &mut pcm);
                     let mut expected = vec![9.0];
                     for frame in first..5 {
                         expected

@@ -11,6 +11,8 @@ pub(crate) const CHANNELS: u32 = 32;
 pub(crate) const RATES: std::ops::RangeInclusive<u32> = 8_000..=768_000;
 /// Tags and pictures larger than this are skipped.
 pub(crate) const TAG_BYTES: u64 = 8 * 1024 * 1024;
+/// Of tags that are read through anyway: a picture, written in four characters for three bytes, and some texts.
+pub(crate) const TAGS_IN_TEXT: usize = TAG_BYTES as usize / 3 * 4 + 64 * 1024;
 /// Bytes looked at to find out what a run is, and junk skipped before its audio.
 pub(crate) const SNIFF_BYTES: usize = 64 * 1024;
 /// Bytes looked at where only a claim says what a run is.

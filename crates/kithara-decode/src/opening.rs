@@ -4,15 +4,16 @@ use kithara_stream::{ContainerFormat, MediaInfo};
 
 use crate::container::adts::AdtsSyntax;
 use crate::container::mpeg_header::MpegSyntax;
-use crate::container::{adts, aiff, caf, flac, frames, iso, mkv, mpeg, ogg, wav};
+use crate::container::tags::ForPlayers;
+use crate::container::{adts, aiff, caf, flac, frames, iso, mkv, mpeg, ogg, tags, ts, wav};
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::sniff::{self, Sniffed};
+use crate::stamp::TrackStamp;
+use crate::trim::GaplessComment;
 use crate::{Notice, TrackMetadata, limits};
 
-/// Bytes of a tag that are read for its text.
-const TAG_TEXT: usize = 16 * 1024;
 /// ID3v2 tags in a row.
 const MAX_TAGS: usize = 16;
 /// Looked at first; most containers are known by then.
@@ -24,10 +25,19 @@ pub(crate) fn open(mut input: Input, info: &MediaInfo) -> Result<(Track, Box<dyn
         return Err(Fault::Empty);
     }
     let mut metadata = TrackMetadata::default();
-    let start = skip_tags(&mut input, &mut metadata)?;
+    let for_players = skip_tags(&mut input, &mut metadata)?;
+    let start = input.pos();
     let (container, junk) = recognise(&mut input, info)?;
     input.seek(start + junk);
-    let (mut track, demux) = open_container(input, container, metadata)?;
+    if let ContainerFormat::MpegAudio | ContainerFormat::Adts | ContainerFormat::Flac = container {
+        tags::tail(&mut input, &mut metadata);
+    }
+    let (mut track, demux) =
+        open_container(input, container, metadata.clone(), for_players.gapless)?;
+    // What a container says itself goes before what was put around it.
+    tags::fill(metadata, &mut track.metadata);
+    let time = for_players.transport_time.map(TrackStamp::in_ticks);
+    track.stamp = track.stamp.or(time);
     if junk > 0 {
         track.notices.push(Notice::JunkSkipped {
             offset: start,
@@ -41,16 +51,18 @@ fn open_container(
     mut input: Input,
     container: ContainerFormat,
     metadata: TrackMetadata,
+    gapless: Option<GaplessComment>,
 ) -> Result<(Track, Box<dyn Demux>)> {
     match container {
-        ContainerFormat::MpegAudio => mpeg::open(input, metadata),
+        ContainerFormat::MpegAudio => mpeg::open(input, metadata, gapless),
         ContainerFormat::Adts => adts::open(input, metadata),
         ContainerFormat::Flac => flac::open(input),
         ContainerFormat::Wav => wav::open(input),
         ContainerFormat::Aiff => aiff::open(input),
-        ContainerFormat::Ogg => ogg::open(input),
+        ContainerFormat::Ogg => ogg::open(input).map_err(|unopened| unopened.fault),
         ContainerFormat::Caf => caf::open(input),
         ContainerFormat::Mkv => mkv::open(input),
+        ContainerFormat::MpegTs => ts::open(input),
         ContainerFormat::Mp4 | ContainerFormat::Fmp4 => {
             input.seek(0);
             iso::open(input)
@@ -59,10 +71,10 @@ fn open_container(
     }
 }
 
-/// Goes behind the ID3v2 tags at the beginning, by their stated sizes; the offset there.
-fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<u64> {
+/// Goes behind the ID3v2 tags at the beginning, by their stated sizes.
+fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<ForPlayers> {
+    let mut said = ForPlayers::default();
     for _ in 0..MAX_TAGS {
-        let at = input.pos();
         let head = input.peek(10)?;
         if head.len() < 10
             || !head.starts_with(b"ID3")
@@ -70,13 +82,10 @@ fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<u64> {
         {
             break;
         }
-        let size = mpeg::id3_bytes(head);
-        if size <= limits::TAG_BYTES {
-            mpeg::id3_text(input.peek(TAG_TEXT.min(size as usize))?, metadata);
-        }
-        input.seek(at + size);
+        let size = tags::id3_bytes(head);
+        said = tags::id3v2(input, size, metadata)?.or(said);
     }
-    Ok(input.pos())
+    Ok(said)
 }
 
 fn recognise(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u64)> {

@@ -37,7 +37,8 @@ pub struct PcmChunk {
     pub pcm: PcmBuf,
     /// Their layout.
     pub spec: PcmSpec,
-    /// The position of the first frame in the run's decoded timeline.
+    /// The position of the first frame in the media of the run: its frame 0 is the first of the source, as far as
+    /// [`GaplessMode`](crate::GaplessMode) lets the decoder know.
     pub frame: u64,
 }
 
@@ -45,24 +46,6 @@ impl PcmChunk {
     /// How many frames it holds.
     pub fn frames(&self) -> usize {
         self.pcm.len() / usize::from(self.spec.channels.get())
-    }
-}
-
-/// How long a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaDuration {
-    /// The container states it.
-    Exact(Duration),
-    /// Computed from a length and a bit rate.
-    Estimate(Duration),
-}
-
-impl MediaDuration {
-    /// The value, whatever it is worth.
-    pub fn value(self) -> Duration {
-        match self {
-            Self::Exact(duration) | Self::Estimate(duration) => duration,
-        }
     }
 }
 
@@ -85,27 +68,6 @@ pub struct Landing {
     pub exact: bool,
 }
 
-/// What the container says about the title, as far as reading it cost nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrackMetadata {
-    /// The title of the track.
-    pub title: Option<String>,
-    /// Who performs it.
-    pub artist: Option<String>,
-    /// The album it belongs to.
-    pub album: Option<String>,
-    /// Who performs the album.
-    pub album_artist: Option<String>,
-    /// Its number on the album.
-    pub track: Option<String>,
-    /// Its genre.
-    pub genre: Option<String>,
-    /// When it was released.
-    pub date: Option<String>,
-    /// A free comment.
-    pub comment: Option<String>,
-}
-
 /// Something a listener may want to know that did not stop the decoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,5 +85,12 @@ pub enum Notice {
         offset: u64,
         /// How many.
         bytes: u64,
+    },
+    /// A backend did not decode, or failed on its way; the next one does.
+    BackendRefused {
+        /// Its name.
+        backend: String,
+        /// What it said.
+        reason: String,
     },
 }

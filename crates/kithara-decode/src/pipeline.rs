@@ -1,46 +1,49 @@
 //! Packets in, blocks of PCM with exact positions out.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use kithara_bufpool::PcmPool;
 use kithara_stream::{AudioCodec, ByteSource, ContainerFormat, MediaInfo, StreamError};
-use symphonia::core::audio::GenericAudioBufferRef;
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder};
-use symphonia::core::errors::Error as CodecError;
-use symphonia::core::packet::PacketRef;
 
-use crate::aac::{self, AacConfig};
+use crate::aac;
+use crate::backend::{Decoded, EncodedPacket, PacketDecoder, PacketError};
+use crate::codec::{Chosen, Decoders};
 use crate::container::flac_frame;
+use crate::container::ogg::{self, Unopened};
 use crate::damage::Damage;
-use crate::demux::{Demux, Packet, note};
+use crate::demux::{Behind, Demux, OwnedPacket, Packet, Track, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::stamp::TrackStamp;
+use crate::timeline::Timeline;
+use crate::trim::Ledger;
 use crate::{
-    CodecSelector, DecoderOptions, Guard, Landing, MediaDuration, Notice, PcmChunk, PcmSpec,
-    SeekMode, TrackMetadata, codec, interleave, limits, memory, opening,
+    Continuation, DecoderOptions, FloatRange, GaplessMode, Guard, Landing, MediaDuration, Notice,
+    PcmChunk, PcmSpec, SeekMode, Stamp, TrackMetadata, float_range, interleave, memory, opening,
 };
 
 /// Frames of silence in one chunk.
 const SILENCE_FRAMES: u64 = 4096;
-/// Packets of AAC looked at for spectral band replication.
-const SBR_PACKETS: usize = 4;
 
 /// Everything that decodes one run, on one thread.
 pub(crate) struct Pipeline {
     demux: Box<dyn Demux>,
-    decoder: Box<dyn AudioDecoder>,
-    params: AudioCodecParameters,
+    decoder: Box<dyn PacketDecoder>,
+    decoders: Decoders,
     spec: PcmSpec,
     /// Packets are FLAC frames whose sums nobody looks at but us: symphonia's reader of native FLAC does.
     sums: bool,
     pool: PcmPool,
+    floats: FloatRange,
     guard: Guard,
+    /// The decoder goes on with what it remembers of the run before.
+    pub(crate) continues: bool,
+    stamp: Option<TrackStamp>,
     pub(crate) info: MediaInfo,
     pub(crate) metadata: TrackMetadata,
-    pub(crate) duration: Option<MediaDuration>,
-    /// All frames of the run, where the container is certain.
-    total: Option<u64>,
+    /// How long the untrimmed run is by its container, where that is not certain to the frame.
+    stated: Option<MediaDuration>,
+    ledger: Ledger,
     /// Packets read ahead at the start.
     ahead: VecDeque<OwnedPacket>,
     timeline: Timeline,
@@ -52,113 +55,195 @@ pub(crate) struct Pipeline {
     adrift: bool,
 }
 
-struct OwnedPacket {
-    data: Vec<u8>,
-    frame: Option<u64>,
-    frames: u32,
-    ends_at: Option<i64>,
-}
-
-/// Where in the decoded timeline the next frame lies.
-#[derive(Debug, Default)]
-struct Timeline {
-    /// The position of the next decoded frame.
-    next: u64,
-    /// Frames before this one are decoded and dropped.
-    from: u64,
-    /// Frames of silence still to be given before anything else.
-    silence: u64,
-    /// Where the container would put the next packet, by the one before it; `None` after a jump.
-    container: Option<u64>,
-    /// Frames of the last good packet.
-    last_frames: u64,
-    ended: bool,
-}
-
 /// What one packet came to.
 enum Step {
     Chunk(PcmChunk),
     /// Nothing to deliver: a primer, a packet of no frames, or one before the position.
     Nothing,
+    /// The decoder is done for, and why.
+    Failed(String),
     End,
 }
 
 impl Pipeline {
-    /// Opens the run.
+    /// Opens the run, with the decoder of the one before if that is the same.
     pub(crate) fn open(
         bytes: Box<dyn ByteSource>,
         info: &MediaInfo,
         options: &DecoderOptions,
+        before: Option<Continuation>,
     ) -> Result<Self> {
-        let input = Input::new(bytes, options.guard.clone());
-        let (track, demux) = opening::open(input, info)?;
-        if let CodecSelector::Exact(wanted) = options.codec
-            && wanted != track.codec
-        {
-            return Err(Fault::unsupported(format!(
-                "{} where {wanted} is asked for",
-                track.codec
-            )));
+        let input = Input::new(bytes, options.guard.clone()).part_of_title(info.part_of_title);
+        let (mut track, mut demux) = opening::open(input, info)?;
+        let mut ahead = VecDeque::new();
+        if track.codec == AudioCodec::AacLc {
+            demux = aac::reveal(&mut track, demux, &mut ahead)?;
         }
-        let decoder = codec::decoder(&track.params)?;
-        let mut info = info.clone();
-        info.codec = Some(track.codec);
-        info.container = Some(track.container);
-        let mut pipeline = Self {
+        let chosen = Chosen::of(&mut track, options, before)?;
+        let mut pipeline = Self::of((track, demux), chosen, info, options);
+        pipeline.ahead = ahead;
+        Ok(pipeline)
+    }
+
+    /// Opens the link of an Ogg chain at which the input stands.
+    pub(crate) fn open_link(
+        input: Input,
+        info: &MediaInfo,
+        options: &DecoderOptions,
+    ) -> std::result::Result<Self, Unopened> {
+        let (mut track, demux) = ogg::open(input)?;
+        match Chosen::of(&mut track, options, None) {
+            Ok(chosen) => Ok(Self::of((track, demux), chosen, info, options)),
+            Err(fault) => Err(Unopened::new(fault, demux.into_input())),
+        }
+    }
+
+    fn of(
+        (mut track, demux): (Track, Box<dyn Demux>),
+        chosen: Chosen,
+        info: &MediaInfo,
+        options: &DecoderOptions,
+    ) -> Self {
+        if info.part_of_title {
+            track.promise_nothing();
+        }
+        let spec = chosen.decoder.spec();
+        let info = MediaInfo {
+            codec: Some(track.codec),
+            container: Some(track.container),
+            sample_rate: Some(spec.sample_rate.get()),
+            channels: Some(spec.channels.get()),
+            ..info.clone()
+        };
+        let ledger = Ledger::new(
+            mode(options, &info),
+            track.codec,
+            spec.sample_rate.get(),
+            track.trim,
+            track.frames,
+        );
+        Self {
             demux,
-            spec: spec_of(decoder.as_ref())?,
-            decoder,
+            spec,
+            decoder: chosen.decoder,
+            decoders: chosen.decoders,
             sums: track.codec == AudioCodec::Flac && track.container != ContainerFormat::Flac,
-            params: track.params,
             pool: options.pool.clone(),
+            floats: options.floats,
             guard: options.guard.clone(),
+            continues: chosen.continues,
+            stamp: track.stamp,
             info,
             metadata: track.metadata,
-            duration: track.duration,
-            total: track.frames,
+            stated: track.duration,
+            timeline: Timeline::at(0, ledger.front()),
+            ledger,
             ahead: VecDeque::new(),
-            timeline: Timeline::default(),
             damage: Damage::default(),
             notices: track.notices,
             ready: None,
             adrift: false,
-        };
-        pipeline.info.sample_rate = Some(pipeline.spec.sample_rate.get());
-        pipeline.info.channels = Some(pipeline.spec.channels.get());
-        if let Some(total) = pipeline.total {
-            pipeline.duration = Some(MediaDuration::Exact(pipeline.spec.time(total)));
         }
-        if track.codec == AudioCodec::AacLc
-            && AacConfig::may_hide_sbr(pipeline.spec.sample_rate.get())
-        {
-            pipeline.refuse_hidden_sbr()?;
-        }
-        Ok(pipeline)
     }
 
     /// The next block; `None` is the proven end.
     pub(crate) fn next_chunk(&mut self) -> Result<Option<PcmChunk>> {
-        if let Some(chunk) = self.ready.take() {
-            return Ok(Some(chunk));
+        self.decode_chunk().map_err(|fault| self.in_media(fault))
+    }
+
+    /// Goes to a frame of the media and decodes up to it.
+    pub(crate) fn seek(&mut self, target: u64, mode: SeekMode) -> Result<Landing> {
+        self.seek_frame(target, mode)
+            .map_err(|fault| self.in_media(fault))
+    }
+
+    /// How long the media is; exact once its end is known for certain.
+    pub(crate) fn duration(&self) -> Option<MediaDuration> {
+        if let Some(total) = self.ledger.total() {
+            return Some(MediaDuration::Exact(self.spec.time(total)));
         }
+        let front = self.spec.time(self.ledger.front());
+        Some(match self.stated? {
+            MediaDuration::Exact(time) => MediaDuration::Exact(time.saturating_sub(front)),
+            MediaDuration::Estimate(time) => MediaDuration::Estimate(time.saturating_sub(front)),
+        })
+    }
+
+    /// How many frames the media has, where that is certain.
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.ledger.total()
+    }
+
+    /// Whether nothing is left to be given.
+    pub(crate) fn is_at_end(&self) -> bool {
+        let rest = self.ready.is_some() || self.timeline.silence > 0;
+        !rest && (self.timeline.ended || self.timeline.next >= self.ledger.cut())
+    }
+
+    /// What comes behind the media in the same bytes, as far as that is known.
+    pub(crate) fn behind(&self) -> Behind {
+        self.demux.behind()
+    }
+
+    /// Finds out what comes behind the media. Only for one that is at its end.
+    pub(crate) fn look_behind(&mut self) -> Result<Behind> {
+        self.demux.look_behind()
+    }
+
+    /// The bytes, for what comes behind the media.
+    pub(crate) fn into_input(self) -> Option<Input> {
+        self.demux.into_input()
+    }
+
+    /// When the first frame of the media plays by the media's own clock.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let front = self.spec.time(self.ledger.front());
+        Some(self.stamp?.after(front, self.ledger.trims()))
+    }
+
+    /// The decoder, if it stands at the end of the run and nothing is missing.
+    pub(crate) fn retire(self) -> Option<Continuation> {
+        let whole = self.timeline.ended && !self.decoder.is_late();
+        let decoded = self.spec.time(self.timeline.next);
+        whole.then_some(Continuation {
+            end: self.stamp.map(|stamp| stamp.after(decoded, true)),
+            decoder: self.decoder,
+            decoders: self.decoders,
+        })
+    }
+
+    /// Frames that a fault speaks of, in the timeline of the media.
+    fn in_media(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Truncated(Some(frames)) => Fault::Truncated(Some(self.ledger.media(frames))),
+            other => other,
+        }
+    }
+
+    fn decode_chunk(&mut self) -> Result<Option<PcmChunk>> {
         loop {
+            if let Some(chunk) = self.ready.take() {
+                return Ok(Some(chunk));
+            }
             if self.timeline.silence > 0 {
                 return self.silent_chunk().map(Some);
             }
-            if self.timeline.ended {
+            // What follows is padding, and not even read.
+            if self.is_at_end() {
                 return Ok(None);
             }
             match self.step()? {
                 Step::Chunk(chunk) => return Ok(Some(chunk)),
                 Step::Nothing => {}
-                Step::End => self.timeline.ended = true,
+                Step::Failed(reason) => self.change_decoder(reason)?,
+                Step::End => {
+                    self.timeline.ended = true;
+                    if self.timeline.exact {
+                        self.ledger.ended_at(self.timeline.next);
+                    }
+                }
             }
         }
-    }
-
-    /// Goes to a time and decodes up to it.
-    pub(crate) fn seek(&mut self, to: Duration, mode: SeekMode) -> Result<Landing> {
-        self.seek_frame(self.spec.frames(to), mode)
     }
 
     /// Goes on where the last call stopped because a read failed.
@@ -170,11 +255,13 @@ impl Pipeline {
         self.seek_frame(frame, SeekMode::Exact).map(drop)
     }
 
-    /// The frame the next chunk begins with.
+    /// The frame of the media the next chunk begins with.
     pub(crate) fn position(&self) -> u64 {
         match &self.ready {
             Some(chunk) => chunk.frame,
-            None => self.timeline.next.max(self.timeline.from),
+            None => self
+                .ledger
+                .media(self.timeline.next.max(self.timeline.from)),
         }
     }
 
@@ -192,45 +279,50 @@ impl Pipeline {
         self.ready = None;
         self.ahead.clear();
         self.damage.forget();
-        if let Some(total) = self.total
+        if let Some(total) = self.ledger.total()
             && target >= total
         {
-            self.timeline = Timeline {
-                next: total,
-                ended: true,
-                ..Timeline::default()
-            };
+            let end = self.ledger.decoded(total);
+            self.timeline = Timeline::at(end, end);
+            self.timeline.ended = true;
             return Ok(Landing {
                 frame: total,
                 exact: true,
             });
         }
+        let wanted = self.ledger.decoded(target);
         // Whatever fails from here on, the position is the target.
-        self.timeline = Timeline {
-            next: target,
-            from: target,
-            ..Timeline::default()
-        };
+        self.timeline = Timeline::at(wanted, wanted);
         self.adrift = true;
-        let arrival = self.demux.seek(target, mode)?;
+        // The first frame of the media comes out of the decoder as it did the first time: with all that lies before it.
+        let wanted = if target == 0 { 0 } else { wanted };
+        let early = self.decoder.pre_roll(wanted).min(wanted);
+        let arrival = self.demux.seek(early, mode)?;
         self.adrift = false;
-        if arrival.frame == 0 {
-            // A reset keeps AAC's noise generator running; from the beginning the same samples come every time.
-            self.decoder = codec::decoder(&self.params)?;
-        } else {
-            self.decoder.reset();
-        }
+        self.decoder.reset();
         self.timeline.next = arrival.frame;
-        let chunk = self.next_chunk()?;
-        let frame = chunk
-            .as_ref()
-            .map_or(self.timeline.next, |chunk| chunk.frame);
+        self.timeline.exact = arrival.exact;
+        let chunk = self.decode_chunk()?;
+        let frame = match &chunk {
+            Some(chunk) => self.ledger.decoded(chunk.frame),
+            None => self.timeline.next,
+        };
         self.ready = chunk;
         self.timeline.from = frame;
         Ok(Landing {
-            frame,
+            frame: self.ledger.media(frame),
             exact: arrival.exact,
         })
+    }
+
+    /// Goes on with another decoder at the place where the one in use failed.
+    fn change_decoder(&mut self, reason: String) -> Result<()> {
+        self.decoder = match self.decoders.replace(reason, &mut self.notices) {
+            Some(decoder) => decoder?,
+            None => return Err(Fault::corrupt("the decoder failed")),
+        };
+        let frame = self.position();
+        self.seek_frame(frame, SeekMode::Exact).map(drop)
     }
 
     /// Decodes one packet.
@@ -243,22 +335,52 @@ impl Pipeline {
             None => self.demux.next_packet()?,
         };
         let Some(packet) = packet else {
-            return Ok(Step::End);
+            return self.finish();
         };
         let stage = Stage {
             stated,
+            late: self.decoder.is_late(),
+            part: self.info.part_of_title,
             spec: self.spec,
             sums: self.sums,
             pool: &self.pool,
+            floats: self.floats,
             notices: &mut self.notices,
             damage: &mut self.damage,
             timeline: &mut self.timeline,
+            ledger: &mut self.ledger,
         };
         let step = stage.decode(self.decoder.as_mut(), &packet)?;
         if let Some(ends_at) = packet.ends_at {
             self.settle_end(ends_at)?;
         }
         Ok(step)
+    }
+
+    /// What the decoder has kept back, then the end.
+    fn finish(&mut self) -> Result<Step> {
+        if !self.decoder.is_late() || std::mem::replace(&mut self.timeline.drained, true) {
+            return Ok(Step::End);
+        }
+        let stage = Stage {
+            stated: false,
+            late: true,
+            part: self.info.part_of_title,
+            spec: self.spec,
+            sums: false,
+            floats: self.floats,
+            pool: &self.pool,
+            notices: &mut self.notices,
+            damage: &mut self.damage,
+            timeline: &mut self.timeline,
+            ledger: &mut self.ledger,
+        };
+        let kept = self.decoder.finish();
+        let kept = kept.map_err(|error| Fault::corrupt(error.to_string()))?;
+        match stage.deliver(&kept, 0)? {
+            Step::Nothing => Ok(Step::End),
+            step => Ok(step),
+        }
     }
 
     /// The container says where the packet just decoded ends.
@@ -268,7 +390,7 @@ impl Pipeline {
         if self.demux.calibrate(decoded, ends_at) {
             return Ok(());
         }
-        let end = u64::try_from(ends_at).unwrap_or(0);
+        let end = u64::try_from(ends_at).unwrap_or(0).min(self.ledger.cut());
         // Before the position nobody hears it.
         let next = self.timeline.next.max(self.timeline.from.min(end));
         self.timeline.next = next;
@@ -280,7 +402,7 @@ impl Pipeline {
             note(
                 &mut self.notices,
                 Notice::PacketSkipped {
-                    frame: next,
+                    frame: self.ledger.media(next),
                     frames: missing,
                 },
             );
@@ -298,59 +420,11 @@ impl Pipeline {
         let chunk = PcmChunk {
             pcm,
             spec: self.spec,
-            frame: self.timeline.next,
+            frame: self.ledger.media(self.timeline.next),
         };
         self.timeline.silence -= frames;
         self.timeline.next += frames;
         Ok(chunk)
-    }
-
-    /// Looks into the first packets for what the decoder would ignore, and play at half the rate.
-    fn refuse_hidden_sbr(&mut self) -> Result<()> {
-        for _ in 0..SBR_PACKETS {
-            let packet = match self.demux.next_packet() {
-                Ok(Some(packet)) => packet,
-                // Told when it is asked for.
-                Ok(None) | Err(Fault::Truncated(_)) => break,
-                Err(fault) => return Err(fault),
-            };
-            self.ahead.push_back(OwnedPacket {
-                data: memory::copy(packet.data)?,
-                frame: packet.frame,
-                frames: packet.frames,
-                ends_at: packet.ends_at,
-            });
-        }
-        let marked = self
-            .ahead
-            .iter()
-            .filter(|packet| aac::ends_in_sbr(&packet.data))
-            .count();
-        if marked >= 2 && marked * 4 >= self.ahead.len() * 3 {
-            return Err(Fault::unsupported("HE-AAC (signalled implicitly)"));
-        }
-        Ok(())
-    }
-}
-
-impl OwnedPacket {
-    fn lend(&self) -> Packet<'_> {
-        let mut packet = Packet::new(&self.data, self.frame, self.frames);
-        packet.ends_at = self.ends_at;
-        packet
-    }
-}
-
-fn spec_of(decoder: &dyn AudioDecoder) -> Result<PcmSpec> {
-    let params = decoder.codec_params();
-    let channels = params.channels.as_ref().map(|channels| channels.count());
-    match (params.sample_rate, channels) {
-        (Some(rate), Some(channels)) => limits::spec(rate, channels as u32),
-        _ => {
-            let spec = decoder.last_decoded();
-            let spec = spec.spec();
-            limits::spec(spec.rate(), spec.channels().count() as u32)
-        }
     }
 }
 
@@ -358,34 +432,54 @@ fn spec_of(decoder: &dyn AudioDecoder) -> Result<PcmSpec> {
 struct Stage<'a> {
     /// Gaps are stated by the container.
     stated: bool,
+    /// Frames may come later than with their packet.
+    late: bool,
+    /// The run is a stretch out of a title, in which clocks may change.
+    part: bool,
     spec: PcmSpec,
     sums: bool,
     pool: &'a PcmPool,
+    floats: FloatRange,
     notices: &'a mut Vec<Notice>,
     damage: &'a mut Damage,
     timeline: &'a mut Timeline,
+    ledger: &'a mut Ledger,
 }
 
 impl Stage<'_> {
-    fn decode(mut self, decoder: &mut dyn AudioDecoder, packet: &Packet<'_>) -> Result<Step> {
+    fn decode(mut self, decoder: &mut dyn PacketDecoder, packet: &Packet<'_>) -> Result<Step> {
+        if let Some(end) = packet.run_end {
+            // What was delivered is not taken back.
+            self.ledger
+                .ends_at(end.max(self.timeline.next + self.timeline.silence));
+        }
         if self.sums && !packet.primer && !flac_frame::is_intact(packet.data) {
             let mut packet = *packet;
             packet.frames = flac_frame::frames(packet.data).unwrap_or(packet.frames);
             self.place(&packet)?;
             return self.replace(&packet);
         }
-        let source = PacketRef::new(0, 0i64.into(), u64::from(packet.frames).into(), packet.data);
-        let decoded = decoder.decode_ref(&source);
+        let decoded = decoder.decode(EncodedPacket {
+            data: packet.data,
+            frames: packet.frames,
+        });
+        if let Err(PacketError::Failed(reason)) = decoded {
+            return Ok(Step::Failed(reason.into_owned()));
+        }
         if packet.primer {
             return Ok(Step::Nothing);
         }
         self.place(packet)?;
         match decoded {
-            Ok(decoded) => self.deliver(&decoded),
-            Err(CodecError::IoError(_) | CodecError::DecodeError(_)) => self.replace(packet),
+            Ok(decoded) => {
+                let discard = self.ledger.discards(packet.discard);
+                self.deliver(&decoded, discard)
+            }
             // What was not asked for before is damage that looks like it.
-            Err(CodecError::Unsupported(_)) if self.damage.decodes() => self.replace(packet),
-            Err(error) => Err(error.into()),
+            Err(PacketError::Unsupported(what)) if !self.damage.decodes() => {
+                Err(Fault::unsupported(what))
+            }
+            Err(_) => self.replace(packet),
         }
     }
 
@@ -403,6 +497,9 @@ impl Stage<'_> {
             self.timeline.container = Some(frame);
             return Ok(());
         };
+        if self.late {
+            return Ok(());
+        }
         let gap = frame.saturating_sub(expected);
         // Durations that are a little off are not holes.
         if gap > self.timeline.last_frames / 2 {
@@ -416,7 +513,11 @@ impl Stage<'_> {
     fn bridge(&mut self, gap: u64) -> Result<()> {
         let rate = u64::from(self.spec.sample_rate.get());
         if gap > Damage::LONGEST_GAP * rate {
-            return Err(missing_frames(gap));
+            // Where encoders are started anew and nobody says so, another clock goes on from here.
+            return match self.part {
+                true => Ok(()),
+                false => Err(missing_frames(gap)),
+            };
         }
         if !self.stated {
             return self.skip(gap);
@@ -428,25 +529,29 @@ impl Stage<'_> {
         }
     }
 
-    fn deliver(self, decoded: &GenericAudioBufferRef<'_>) -> Result<Step> {
+    /// All decoded frames pass here. What lies before the position or behind the media, or is said to be padding, is dropped.
+    fn deliver(self, decoded: &Decoded<'_>, discard: u64) -> Result<Step> {
         let frames = decoded.frames() as u64;
         if frames == 0 {
             return Ok(Step::Nothing);
         }
-        let spec = decoded.spec();
-        let channels = usize::from(self.spec.channels.get());
-        if spec.rate() != self.spec.sample_rate.get() || spec.channels().count() != channels {
+        if decoded.spec != self.spec {
             return Err(Fault::unsupported(format!(
                 "a change within the run, to {} channels at {} Hz",
-                spec.channels().count(),
-                spec.rate()
+                decoded.spec.channels, decoded.spec.sample_rate
             )));
         }
+        let channels = usize::from(self.spec.channels.get());
         self.damage.good(frames);
         self.timeline.last_frames = frames;
         self.timeline.container = self.timeline.container.map(|frame| frame + frames);
-        // The trim ledger will have its place here: all decoded frames pass, none is cut for gapless playing yet.
         let first = self.timeline.next + self.timeline.silence;
+        let frames = frames
+            .saturating_sub(discard)
+            .min(self.ledger.cut().saturating_sub(first));
+        if frames == 0 {
+            return Ok(Step::Nothing);
+        }
         self.timeline.next = first + frames;
         let early = self.timeline.from.saturating_sub(first).min(frames);
         if early == frames {
@@ -457,13 +562,20 @@ impl Stage<'_> {
         // Silence that is still to be given comes first, and then nothing is early.
         let early = if silent > 0 { 0 } else { early };
         let mut pcm = self.pool.get_owned();
-        memory::reserve(&mut pcm, (silent + frames - early) as usize * channels)?;
+        memory::reserve(
+            &mut pcm,
+            silent as usize * channels + (decoded.frames() - early as usize) * channels,
+        )?;
         pcm.resize(silent as usize * channels, 0.0);
         interleave::append(decoded, early as usize, &mut pcm);
+        if self.floats == FloatRange::Finite && interleave::is_float(decoded) {
+            float_range::tame(&mut pcm);
+        }
+        pcm.truncate((silent + frames - early) as usize * channels);
         Ok(Step::Chunk(PcmChunk {
             pcm,
             spec: self.spec,
-            frame: first + early - silent,
+            frame: self.ledger.media(first + early - silent),
         }))
     }
 
@@ -473,7 +585,7 @@ impl Stage<'_> {
             0 => self.timeline.last_frames,
             frames => frames.into(),
         };
-        self.skip(frames)?;
+        self.skip(frames.saturating_sub(self.ledger.discards(packet.discard)))?;
         self.timeline.container = self.timeline.container.map(|frame| frame + frames);
         Ok(Step::Nothing)
     }
@@ -496,14 +608,16 @@ impl Stage<'_> {
         // Before the position nobody hears it.
         let early = self.timeline.from.saturating_sub(first).min(frames);
         self.timeline.next += early;
-        let (first, frames) = (first + early, frames - early);
+        let first = first + early;
+        // Nor behind the media.
+        let frames = (frames - early).min(self.ledger.cut().saturating_sub(first));
         if frames == 0 {
             return 0;
         }
         note(
             self.notices,
             Notice::PacketSkipped {
-                frame: first,
+                frame: self.ledger.media(first),
                 frames,
             },
         );
@@ -516,8 +630,16 @@ fn missing_frames(frames: u64) -> Fault {
     Fault::corrupt(format!("{frames} frames are missing"))
 }
 
+/// Nothing is guessed of what was cut out of the middle of a title.
+fn mode(options: &DecoderOptions, info: &MediaInfo) -> GaplessMode {
+    match options.gapless {
+        GaplessMode::CodecPriming if info.part_of_title => GaplessMode::Media,
+        mode => mode,
+    }
+}
+
 /// Whether the same call may succeed later.
 pub(crate) fn is_passing(fault: &Fault) -> bool {
-    matches!(fault, Fault::Stream(error) if !matches!(error, StreamError::Truncated { .. }))
+    matches!(fault, Fault::Stream(error) if !matches!(error, StreamError::Truncated { .. } | StreamError::CutOff))
         || matches!(fault, Fault::Io(_))
 }

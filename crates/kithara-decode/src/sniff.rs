@@ -45,7 +45,7 @@ fn signature(bytes: &[u8]) -> Option<Sniffed> {
         return container(ContainerFormat::Aiff);
     }
     if is_transport_stream(bytes) {
-        return Some(Unsupported("MPEG-TS"));
+        return container(ContainerFormat::MpegTs);
     }
     let boxes: [&[u8]; 8] = [
         b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"wide", b"skip",

@@ -12,13 +12,11 @@ use crate::input::Input;
 /// bytes must outlive it; both are on one thread, and the lock is never contended.
 pub(crate) type SharedInput = Arc<Mutex<Input>>;
 
-/// A view of the bytes: a few bytes of ours, then the run from an offset on.
+/// A view of the bytes.
 ///
 /// Seeking is free until the next read, so a reader that looks for the length at the end costs nothing.
 pub(crate) struct View {
     input: SharedInput,
-    prefix: Vec<u8>,
-    base: u64,
     length: Option<u64>,
     seekable: bool,
     pos: u64,
@@ -33,22 +31,8 @@ impl View {
         };
         Self {
             input,
-            prefix: Vec::new(),
-            base: 0,
             length,
             seekable,
-            pos: 0,
-        }
-    }
-
-    /// `prefix`, then the run from `base`, to be read through.
-    pub(crate) fn spliced(input: SharedInput, prefix: Vec<u8>, base: u64) -> Self {
-        Self {
-            input,
-            prefix,
-            base,
-            length: None,
-            seekable: false,
             pos: 0,
         }
     }
@@ -60,17 +44,7 @@ impl View {
 
 impl Read for View {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let own = self.prefix.len() as u64;
-        let count = if self.pos < own {
-            let rest = &self.prefix[self.pos as usize..];
-            let count = rest.len().min(out.len());
-            out[..count].copy_from_slice(&rest[..count]);
-            count
-        } else {
-            self.input
-                .lock()
-                .read_direct(self.base + (self.pos - own), out)?
-        };
+        let count = self.input.lock().read_direct(self.pos, out)?;
         self.pos += count as u64;
         Ok(count)
     }

@@ -43,7 +43,7 @@ fn a_panic_ends_that_stream_for_good_and_no_other() {
 
 #[test]
 fn a_failed_read_is_told_and_the_next_call_goes_on_at_the_same_frame() {
-    let playable = fixtures::playable().filter(|fixture| fixture.container != "MpegTs");
+    let playable = fixtures::playable();
     each(
         playable,
         |fixture| fixture.file.clone(),

@@ -117,6 +117,43 @@ fn pages_of_another_length_are_the_same_stream() {
     }
 }
 
+/// The first page states less than it holds: the source begins in the middle of it (Vorbis I §A.2). Far away, too, where nobody
+/// looks at the end.
+#[test]
+fn a_first_page_that_states_less_than_it_holds_has_a_front_to_be_cut() {
+    let (file, laces) = FILES[0];
+    let right = whole(fixture(file));
+    for less in [1, 100, 576] {
+        let mut pages = repaged(file, laces);
+        for page in &mut pages[2..] {
+            if granule(page) >= 0 {
+                *page = with_granule(page.clone(), granule(page) - less);
+            }
+        }
+        let cut = less as usize * 2;
+        for far in [false, true] {
+            let bytes = pages.concat();
+            let opened = match far {
+                true => open_source(Remote::new(bytes), file),
+                false => open(bytes, file),
+            };
+            let mut decoder = opened.expect("opens");
+            let (got, end) = drain(decoder.as_mut(), file);
+            end.expect("ends");
+            assert_eq!(got.len(), right.len() - cut, "{less}");
+            assert!(got == right[cut..], "{less}: samples");
+            let time = decoder.spec().time(30_000);
+            let landing = decoder.seek(time, SeekMode::Exact).expect("seeks");
+            let chunk = decoder.next_chunk().expect("decodes").expect("a chunk");
+            assert_eq!((landing.frame, chunk.frame), (30_000, 30_000));
+            assert!(
+                right[cut + 60_000..].starts_with(&chunk.pcm),
+                "{less}: after a seek"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_flipped_bit_is_silence_and_no_wrong_sample() {
     for (file, laces) in FILES {

@@ -13,7 +13,7 @@ use support::{Remote, drain, each, open_source, whole};
 
 #[test]
 fn the_first_chunk_needs_the_front_and_nothing_else() {
-    let playable = fixtures::playable().filter(|fixture| fixture.container != "MpegTs");
+    let playable = fixtures::playable();
     each(
         playable,
         |fixture| fixture.file.clone(),
@@ -156,21 +156,14 @@ impl ByteSource for Tagged {
 #[test]
 fn large_tags_are_jumped_over() {
     const MIB: u32 = 1 << 20;
-    for (size, read) in [
-        (2_000_000, true),
-        (8 * MIB - 10, true),
-        // What is larger is not looked into.
-        (8 * MIB - 9, false),
-        (9 * MIB, false),
-        // As large as a tag can be.
-        (256 * MIB - 1, false),
-    ] {
+    // Up to as large as a tag can be.
+    for size in [2_000_000, 8 * MIB - 10, 8 * MIB - 9, 256 * MIB - 1] {
         for remote in [true, false] {
             let source = Tagged::new(size, remote);
             let bytes = Arc::clone(&source.read);
             let mut decoder = open_source(source, "tagged.mp3").expect("opens");
             let title = decoder.metadata().title.clone();
-            assert_eq!(title.as_deref(), read.then_some("Song"), "{size}");
+            assert_eq!(title.as_deref(), Some("Song"), "{size}");
             let first = decoder.next_chunk().expect("decodes").expect("a chunk");
             let bytes = bytes.load(Ordering::Relaxed);
             assert!(bytes <= 128 * 1024, "{size}: {bytes} bytes");

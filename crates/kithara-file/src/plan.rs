@@ -9,7 +9,7 @@ use kithara_stream::assets::{Keep, ResourceKey};
 use kithara_stream::net::RedactedUrl;
 use kithara_stream::{
     Coverage, Demand, Fetch, FetchId, Input, MediaInfo, Plan, Priority, ResourceId, StreamError,
-    Wish,
+    Terms, Wish,
 };
 use url::Url;
 
@@ -340,6 +340,7 @@ impl FilePlan {
             if_range,
             attempts,
             priority: self.priority(),
+            terms: Terms::default(),
         }));
     }
 
@@ -458,6 +459,7 @@ impl Transfer {
 
 impl Plan for FilePlan {
     type Event = FileEvent;
+    type Command = std::convert::Infallible;
 
     fn handle(&mut self, now: Duration, input: Input) {
         match input {
@@ -465,7 +467,10 @@ impl Plan for FilePlan {
             Input::Stored { resource, stored } if resource == self.resource => {
                 self.heard_stored(now, stored);
             }
-            Input::Stored { .. } => {}
+            // It loads no documents.
+            Input::Stored { .. } | Input::Loaded { .. } | Input::Recalled { .. } => {}
+            // There is one form of a file.
+            Input::Rejected { .. } => {}
             Input::Begun { fetch, range } => self.heard_begun(fetch, range),
             Input::Sent { range, .. } => self.event(FileEvent::Requested {
                 start: range.start,
@@ -497,7 +502,7 @@ impl Plan for FilePlan {
                 self.expect_retry(fetch, now + delay);
                 self.heard_retrying(fetch, attempt, delay, error);
             }
-            Input::Done { fetch } => self.heard_done(now, fetch),
+            Input::Done { fetch, .. } => self.heard_done(now, fetch),
             Input::Failed { fetch, error } => self.heard_failed(now, fetch, error),
             Input::Tick => {
                 self.patience.handle_tick(now);

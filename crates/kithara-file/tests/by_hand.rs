@@ -173,7 +173,10 @@ fn a_server_that_wants_to_be_left_alone_is_even_when_the_reader_runs_dry() {
     hand.hear(Input::Head { fetch: first, head });
     hand.stored(first, 0..512 * KIB);
     hand.be(64 * KIB);
-    let ahead = fetch(&hand.hear(Input::Done { fetch: first }));
+    let ahead = fetch(&hand.hear(Input::Done {
+        fetch: first,
+        end: 0,
+    }));
     assert_eq!((ahead.attempts.spent, ahead.attempts.until), (0, 2));
     let error = busy(30);
     let fetch_id = ahead.id;
@@ -433,7 +436,10 @@ fn in_order(hand: &mut Hand, until: u64) -> FetchId {
 fn an_end_that_nothing_proves_is_told_as_such_and_gives_way_to_a_proven_one() {
     let mut hand = Hand::opening();
     let first = in_order(&mut hand, MIB);
-    let wishes = hand.hear(Input::Done { fetch: first });
+    let wishes = hand.hear(Input::Done {
+        fetch: first,
+        end: 0,
+    });
     let here = |wish: &Wish<FileEvent>| matches!(wish, Wish::Length { len, proven: false, .. } if *len == MIB);
     assert!(wishes.iter().any(here), "{wishes:?}");
     assert!(!asks(&hand.want(MIB)), "it is the end");

@@ -22,6 +22,8 @@ pub enum TimeoutPhase {
     Stall,
     /// Fewer bytes than the floor over its whole window.
     Throughput,
+    /// Nothing new in a live playlist.
+    Live,
 }
 
 impl fmt::Display for TimeoutPhase {
@@ -31,6 +33,7 @@ impl fmt::Display for TimeoutPhase {
             Self::FirstByte => "waiting for the response",
             Self::Stall => "waiting for more of the body",
             Self::Throughput => "the body came too slowly",
+            Self::Live => "waiting for more of a live stream",
         })
     }
 }
@@ -164,6 +167,13 @@ pub enum NetError {
         what: &'static str,
     },
 
+    /// What was to be media is a playlist: what leads to media.
+    #[error("{url}: a playlist, where media was asked for")]
+    Playlist {
+        /// What was asked for.
+        url: RedactedUrl,
+    },
+
     /// The body is larger than the caller's limit.
     #[error("{url}: more than {limit} bytes")]
     TooLarge {
@@ -274,6 +284,7 @@ impl NetError {
             | Self::RangeUnsupported { url, .. }
             | Self::ContentChanged { url, .. }
             | Self::WrongContent { url, .. }
+            | Self::Playlist { url }
             | Self::TooLarge { url, .. }
             | Self::Policy { url, .. }
             | Self::Headers { url, .. }

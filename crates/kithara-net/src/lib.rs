@@ -99,7 +99,7 @@ pub use policy::{PolicyRule, Zone};
 pub use redact::RedactedUrl;
 pub use redirects::Redirects;
 pub use request::{Attempts, Method, Purpose, RangeSpec, Request, Validator};
-pub use response::{Etag, RangeSupport, Response, ResponseHead, Validators};
+pub use response::{BaseUrl, Etag, RangeSupport, Response, ResponseHead, Validators};
 pub use resume::RetryNet;
 pub use retry::{Decision, Retry, RetryPolicy};
 pub use timeout::TimeoutNet;

@@ -27,7 +27,7 @@ pub enum Method {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Audio. Encoded content and web pages are refused.
+    /// Audio. Encoded content, web pages and playlists are refused.
     #[default]
     Media,
     /// A playlist.

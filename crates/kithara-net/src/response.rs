@@ -29,6 +29,36 @@ pub enum RangeSupport {
     Unknown,
 }
 
+/// A URL that references are relative to. It may carry secrets, and prints none.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+impl BaseUrl {
+    /// What a reference means here (RFC 3986 §5); `None` if it is no URL. Whether it may be asked for is not judged.
+    #[must_use]
+    pub fn join(&self, reference: &str) -> Option<Url> {
+        self.0.join(reference).ok()
+    }
+
+    /// The URL itself.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl From<Url> for BaseUrl {
+    fn from(url: Url) -> Self {
+        Self(url)
+    }
+}
+
+impl std::fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BaseUrl({})", RedactedUrl::new(&self.0))
+    }
+}
+
 /// The facts a response states about a resource and about this body.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -51,6 +81,8 @@ pub struct ResponseHead {
     pub no_store: bool,
     /// Where it came from in the end.
     pub final_url: RedactedUrl,
+    /// The same in full: what references in this body are relative to.
+    pub base: BaseUrl,
     /// Whether the framing of the body proves its end: a length or chunks. If not (HTTP/1.0 style, or HTTP/2 without a
     /// length), a body that ends may as well have been cut off.
     pub length_proof: bool,
@@ -71,6 +103,7 @@ impl ResponseHead {
             validators: Validators::default(),
             no_store: false,
             final_url: RedactedUrl::new(url),
+            base: BaseUrl(url.clone()),
             length_proof: true,
             zone: Zone::new(AddressClass::Public, url),
         }

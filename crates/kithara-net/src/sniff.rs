@@ -1,4 +1,4 @@
-//! Whether the first bytes of a body are a web page rather than media.
+//! Whether the first bytes of a body are a web page or a playlist rather than media.
 
 /// What the beginning of a body looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,9 +7,14 @@ pub(crate) enum Looks {
     Fine,
     /// Like HTML or XML.
     Markup,
+    /// Like a playlist (RFC 8216 §4.3.1.1).
+    Playlist,
     /// Too little to tell.
     Unclear,
 }
+
+/// What every playlist of HLS, and many others, begin with.
+const PLAYLIST: &[u8] = b"#EXTM3U";
 
 /// Only so much white space before the first character is looked through.
 const MAX_BLANK: usize = 1024;
@@ -34,6 +39,8 @@ pub(crate) fn sniff(start: &[u8]) -> Looks {
     match text.get(blank..).unwrap_or_default() {
         [] | [b'<'] => Looks::Unclear,
         [b'<', b'!' | b'?' | b'/' | b'a'..=b'z' | b'A'..=b'Z', ..] => Looks::Markup,
+        front if front.starts_with(PLAYLIST) => Looks::Playlist,
+        front if PLAYLIST.starts_with(front) => Looks::Unclear,
         _ => Looks::Fine,
     }
 }
@@ -48,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_web_page_is_told_from_audio_by_its_first_bytes() {
-        let cases: [(&[u8], Looks); 24] = [
+    fn web_pages_and_playlists_are_told_from_audio_by_their_first_bytes() {
+        let cases: [(&[u8], Looks); 27] = [
             (b"<!DOCTYPE html>", Looks::Markup),
             (b"<html>", Looks::Markup),
             (b"\r\n\t <HTML>", Looks::Markup),
@@ -72,7 +79,10 @@ mod tests {
             (b"\0\0\0\x20ftyp", Looks::Fine),
             (b"\x1aE\xdf\xa3", Looks::Fine),
             (b"<\x00", Looks::Fine),
-            (b"#EXTM3U", Looks::Fine),
+            (b"#EXTM3U", Looks::Playlist),
+            (b"\xef\xbb\xbf\n#EXTM3U\r\n", Looks::Playlist),
+            (b"#EXTM", Looks::Unclear),
+            (b"#EXTINF", Looks::Fine),
             (b"\xff\xfe\x90\x00", Looks::Fine),
         ];
         for (start, expected) in cases {

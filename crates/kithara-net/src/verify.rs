@@ -11,7 +11,7 @@ use crate::redact::RedactedUrl;
 use crate::response::ResponseHead;
 use crate::sniff::{Looks, sniff};
 
-/// Yields exactly the announced bytes, and none of a web page.
+/// Yields exactly the announced bytes, and none of a web page or a playlist.
 pub(crate) struct Verified {
     inner: Body,
     url: RedactedUrl,
@@ -64,6 +64,9 @@ impl Verified {
             Looks::Markup => Err(NetError::WrongContent {
                 url: self.url.clone(),
                 what: "a web page",
+            }),
+            Looks::Playlist => Err(NetError::Playlist {
+                url: self.url.clone(),
             }),
         }
     }

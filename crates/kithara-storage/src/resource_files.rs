@@ -5,9 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::index_file::{self, MAX_INDEX};
 use crate::{Access, Committed, Disk, DiskFile, Partial, Place, StorageError};
 
-/// The files in which one resource is kept: the committed `NAME`, or `NAME.part` with its `NAME.log`.
+/// The files in which one resource is kept: the committed `NAME`, or `NAME.part` with its `NAME.log`; beside them
+/// perhaps `NAME.index`, which is needed by nobody.
 ///
 /// Nothing here is for an audio thread: every call blocks on the disk. Who calls anything but [`open`](Self::open) must
 /// be the only one to do so: the cache sees to that with a lock.
@@ -26,12 +28,13 @@ pub enum Stored {
     Committed(Committed),
 }
 
-/// The names of the three files.
+/// The names of the files.
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) whole: PathBuf,
     pub(crate) part: PathBuf,
     pub(crate) log: PathBuf,
+    pub(crate) index: PathBuf,
 }
 
 impl ResourceFiles {
@@ -45,6 +48,7 @@ impl ResourceFiles {
         let names = Names {
             part: with(".part"),
             log: with(".log"),
+            index: with(".index"),
             whole: path,
         };
         Self {
@@ -88,8 +92,14 @@ impl ResourceFiles {
     /// # Errors
     /// [`StorageError::Io`] if one of them could not be removed; the others are.
     pub fn remove(&self) -> Result<(), StorageError> {
+        let Names {
+            whole,
+            part,
+            log,
+            index,
+        } = &*self.names;
         let mut all = Ok(());
-        for path in [&self.names.log, &self.names.part, &self.names.whole] {
+        for path in [log, part, whole, index] {
             match self.disk.remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     all = Err(StorageError::io("remove", Place::file(path), error));
@@ -98,6 +108,35 @@ impl ResourceFiles {
             }
         }
         all
+    }
+
+    /// What was kept of where things lie in the bytes of this generation; `None` if there is nothing, or it is damaged or of
+    /// another generation. A hint: nothing vouches for it but its own sum.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] if it is there and can't be read for now.
+    pub fn index(&self, generation: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = &self.names.index;
+        index_file::read(&*self.disk, path, generation)
+            .map_err(|error| StorageError::io("read", Place::file(path), error))
+    }
+
+    /// Keeps what was found out of where things lie in the bytes of this generation, at most [`MAX_INDEX`] bytes of it,
+    /// instead of what was kept before. Nothing is synced: whatever becomes of it, it is there as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`StorageError::TooLarge`], [`StorageError::Full`], [`StorageError::Io`].
+    pub fn keep_index(&self, generation: u64, index: &[u8]) -> Result<(), StorageError> {
+        if index.len() > MAX_INDEX {
+            return Err(StorageError::TooLarge {
+                len: index.len() as u64,
+                max_len: MAX_INDEX as u64,
+                place: Place::file(&self.names.index),
+            });
+        }
+        let path = &self.names.index;
+        index_file::write(&*self.disk, path, generation, index)
+            .map_err(|error| StorageError::io("write", Place::file(path), error))
     }
 
     /// The name under which the resource is found once it is committed.

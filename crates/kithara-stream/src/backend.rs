@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use kithara_assets::AssetStore;
@@ -11,9 +11,13 @@ use kithara_net::Net;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::cursor::Lines;
 use crate::demand::DemandCell;
-use crate::driver::{Driver, RunMessage, SeekRequest, Tools};
-use crate::{EventSink, Interrupt, Plan, Run, SeekRoute, Source, StreamError, io_thread};
+use crate::driver::{Answer, Driver, Request, Tools};
+use crate::runs::Told;
+use crate::{
+    CommandReceiver, EventSink, Interrupt, Plan, Run, SeekRoute, Source, StreamError, io_thread,
+};
 
 /// What a [`Backend`] works with.
 pub struct BackendConfig<E> {
@@ -21,6 +25,7 @@ pub struct BackendConfig<E> {
     pub(crate) store: Option<AssetStore>,
     pub(crate) events: EventSink<E>,
     pub(crate) cancel: CancellationToken,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl<E: 'static> BackendConfig<E> {
@@ -31,6 +36,7 @@ impl<E: 'static> BackendConfig<E> {
             store: None,
             events: EventSink::default(),
             cancel: CancellationToken::new(),
+            interrupt: Interrupt::new(),
         }
     }
 
@@ -54,6 +60,13 @@ impl<E: 'static> BackendConfig<E> {
         self.cancel = cancel;
         self
     }
+
+    /// The interrupt of what was read before, which this takes the place of. Default: one of its own.
+    #[must_use]
+    pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
+    }
 }
 
 impl<E> fmt::Debug for BackendConfig<E> {
@@ -66,10 +79,15 @@ impl<E> fmt::Debug for BackendConfig<E> {
 
 /// Runs a [`Plan`] on the library's I/O thread and hands out its runs. Dropping it ends every transfer.
 pub struct Backend {
-    runs: mpsc::UnboundedReceiver<RunMessage>,
-    seeks: mpsc::UnboundedSender<SeekRequest>,
+    runs: mpsc::UnboundedReceiver<Told>,
+    requests: mpsc::UnboundedSender<Request>,
     interrupt: Interrupt,
     ended: Option<Result<(), StreamError>>,
+    /// Whether a run was ever handed out.
+    began: bool,
+    /// What was told before this seek no longer holds; of failures, before that one.
+    since: u64,
+    failures_since: u64,
     cancel: CancellationToken,
     _end: DropGuard,
 }
@@ -85,31 +103,50 @@ impl fmt::Debug for Backend {
 impl Backend {
     /// Starts the plan. Returns at once; fails with [`StreamError::Worker`] if the I/O thread cannot be started.
     pub fn start<P: Plan>(plan: P, config: BackendConfig<P::Event>) -> Result<Self, StreamError> {
+        Self::spawn(plan, config, None)
+    }
+
+    /// The same for a plan that is told what to change while it runs; [`commands`](crate::commands) makes the channel.
+    pub fn start_with<P: Plan>(
+        plan: P,
+        config: BackendConfig<P::Event>,
+        commands: CommandReceiver<P::Command>,
+    ) -> Result<Self, StreamError> {
+        Self::spawn(plan, config, Some(commands))
+    }
+
+    fn spawn<P: Plan>(
+        plan: P,
+        config: BackendConfig<P::Event>,
+        commands: Option<CommandReceiver<P::Command>>,
+    ) -> Result<Self, StreamError> {
         let (demand, heard) = DemandCell::new();
         let (sender, runs) = mpsc::unbounded_channel();
-        let (seeks, asked) = mpsc::unbounded_channel();
-        let interrupt = Interrupt::new();
+        let (requests, asked) = mpsc::unbounded_channel();
+        let interrupt = config.interrupt;
         let cancel = config.cancel.child_token();
-        let driver = Driver::new(
-            plan,
-            Tools {
-                net: config.net,
-                store: config.store,
-                events: config.events,
-                cancel: cancel.clone(),
+        let tools = Tools {
+            net: config.net,
+            store: config.store,
+            events: config.events,
+            cancel: cancel.clone(),
+            lines: Lines {
                 demand,
-                heard,
-                seeks: asked,
-                runs: sender,
                 interrupt: interrupt.clone(),
             },
-        );
-        io_thread::spawn(driver.run())?;
+            heard,
+            requests: asked,
+            commands,
+        };
+        io_thread::spawn(Driver::new(plan, tools, sender).run())?;
         Ok(Self {
             runs,
-            seeks,
+            requests,
             interrupt,
             ended: None,
+            began: false,
+            since: 0,
+            failures_since: 0,
             cancel: cancel.clone(),
             _end: cancel.drop_guard(),
         })
@@ -124,18 +161,40 @@ impl Backend {
         if self.interrupt.is_raised() {
             return Poll::Ready(Err(StreamError::Interrupted));
         }
-        self.runs.poll_recv(cx).map(|message| match message {
-            Some(Ok(Some(run))) => Ok(Some(run)),
-            Some(Ok(None)) => {
-                self.ended = Some(Ok(()));
-                Ok(None)
+        loop {
+            let Some(told) = ready!(self.runs.poll_recv(cx)) else {
+                return Poll::Ready(Err(self.died()));
+            };
+            if !self.is_over(&told) {
+                return Poll::Ready(self.take(told.what));
             }
-            Some(Err(error)) => {
-                self.ended = Some(Err(error.clone()));
-                Err(error)
-            }
-            None => Err(self.died()),
-        })
+        }
+    }
+
+    /// Whether a seek has put an end to it.
+    fn is_over(&self, told: &Told) -> bool {
+        told.seeks < self.since || told.what.is_err() && told.seeks < self.failures_since
+    }
+
+    fn take(&mut self, what: Result<Option<Run>, StreamError>) -> Result<Option<Run>, StreamError> {
+        match &what {
+            Ok(Some(_)) => self.began = true,
+            Ok(None) => self.ended = Some(Ok(())),
+            Err(error) => self.ended = Some(Err(error.clone())),
+        }
+        what
+    }
+
+    /// Asks the driver, and waits for its answer.
+    fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Answer<T>>) -> Request,
+    ) -> Result<Answer<T>, StreamError> {
+        let (sender, answer) = oneshot::channel();
+        self.requests
+            .send(request(sender))
+            .map_err(|_| self.died())?;
+        pollster::block_on(answer).map_err(|_| self.died())
     }
 
     /// The driver ends without an answer only if the stream was cancelled, or if it panicked.
@@ -143,9 +202,7 @@ impl Backend {
         if self.cancel.is_cancelled() {
             return StreamError::Cancelled;
         }
-        StreamError::Worker {
-            what: "the stream's driver is gone".into(),
-        }
+        StreamError::driver_gone()
     }
 }
 
@@ -155,12 +212,34 @@ impl Source for Backend {
     }
 
     /// Waits for the driver's answer, which takes no longer than one turn of the I/O thread: after it, bytes that had
-    /// failed are asked for again.
+    /// failed are asked for again. Runs, an end and a failure that were told before are forgotten if there is a new run, and
+    /// a failure in any case, once there was a run.
     fn seek(&mut self, to: Duration) -> Result<SeekRoute, StreamError> {
-        let (answer, route) = oneshot::channel();
-        let request = SeekRequest { to, answer };
-        self.seeks.send(request).map_err(|_| self.died())?;
-        pollster::block_on(route).map_err(|_| self.died())
+        let answer = self.ask(|answer| Request::Seek { to, answer })?;
+        match answer.what {
+            SeekRoute::NewRun => {
+                self.since = answer.number;
+                self.ended = None;
+            }
+            SeekRoute::WithinRun if self.began => {
+                self.failures_since = answer.number;
+                self.ended.take_if(|ended| ended.is_err());
+            }
+            // There is no run to seek in: a failure is still why.
+            SeekRoute::WithinRun => {}
+        }
+        Ok(answer.what)
+    }
+
+    /// Waits for the driver's answer, as a seek does. If something is done about it, runs and an end that were told before are
+    /// forgotten.
+    fn reject(&mut self, why: String) -> Result<bool, StreamError> {
+        let answer = self.ask(|answer| Request::Reject { why, answer })?;
+        if answer.what {
+            self.since = answer.number;
+            self.ended = None;
+        }
+        Ok(answer.what)
     }
 
     fn interrupt(&self) -> Interrupt {

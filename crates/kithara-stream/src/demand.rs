@@ -23,7 +23,7 @@ pub(crate) struct DemandCell {
 
 #[derive(Debug, Default)]
 struct Refused {
-    answer: Option<(u64, StreamError)>,
+    answer: Option<(ResourceId, u64, StreamError)>,
     reader: Option<std::task::Waker>,
 }
 
@@ -64,10 +64,10 @@ impl DemandCell {
     }
 
     /// Tells a reader waiting for this byte that it cannot have it.
-    pub(crate) fn refuse(&self, offset: u64, error: StreamError) {
+    pub(crate) fn refuse(&self, resource: ResourceId, offset: u64, error: StreamError) {
         let reader = {
             let mut refused = self.refused.lock();
-            refused.answer = Some((offset, error));
+            refused.answer = Some((resource, offset, error));
             refused.reader.take()
         };
         if let Some(reader) = reader {
@@ -76,10 +76,17 @@ impl DemandCell {
     }
 
     /// Whether the byte the reader waits for was refused.
-    pub(crate) fn poll_refused(&self, cx: &Context<'_>, offset: u64) -> Poll<StreamError> {
+    pub(crate) fn poll_refused(
+        &self,
+        cx: &Context<'_>,
+        resource: ResourceId,
+        offset: u64,
+    ) -> Poll<StreamError> {
         let mut refused = self.refused.lock();
-        match refused.answer.take_if(|(at, _)| *at == offset) {
-            Some((_, error)) => Poll::Ready(error),
+        let asked =
+            |(of, at, _): &mut (ResourceId, u64, StreamError)| *of == resource && *at == offset;
+        match refused.answer.take_if(asked) {
+            Some((.., error)) => Poll::Ready(error),
             None => {
                 refused.reader = Some(cx.waker().clone());
                 Poll::Pending

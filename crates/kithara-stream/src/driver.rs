@@ -2,54 +2,75 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use kithara_assets::AssetStore;
+use kithara_assets::{AssetStore, ResourceKey};
 use kithara_net::{Net, Redirects};
 use kithara_storage::StorageError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::demand::DemandCell;
+use crate::cursor::Lines;
+use crate::feed::{FeedWriter, Part, feed};
+use crate::load::{Loaded, Loading};
+use crate::note;
 use crate::overlap::Overlap;
-use crate::reader::{Reader, ReaderParts};
+use crate::reader::Reader;
+use crate::run_reader::RunReader;
+use crate::runs::{Runs, Told};
 use crate::shelf::Shelf;
-use crate::transfer::{Step, Transfer, request};
+use crate::transfer::{Step, Transfer};
 use crate::{
-    Demand, EventSink, Fetch, FetchId, Input, Interrupt, Plan, Priority, ResourceId, Run, RunFacts,
-    SeekRoute, StreamError, Wish,
+    ByteSource, CommandReceiver, Demand, EventSink, Fetch, FetchId, Input, Load, Plan, Priority,
+    ResourceId, Run, RunFacts, SeekRoute, StreamError, Wish, request,
 };
 
-/// A run, or why none comes, on its way to the decode thread.
-pub(crate) type RunMessage = Result<Option<Run>, StreamError>;
+/// A question of the decode thread, which waits for the answer before it reads on.
+pub(crate) enum Request {
+    Seek {
+        to: Duration,
+        answer: oneshot::Sender<Answer<SeekRoute>>,
+    },
+    /// What it read does not decode: is anything done about it?
+    Reject {
+        why: String,
+        answer: oneshot::Sender<Answer<bool>>,
+    },
+}
 
-/// A seek of the decode thread, which waits for the answer before it reads on.
-pub(crate) struct SeekRequest {
-    pub(crate) to: Duration,
-    pub(crate) answer: oneshot::Sender<SeekRoute>,
+/// What came of it.
+pub(crate) struct Answer<T> {
+    pub(crate) what: T,
+    /// The number of this question: what was [told](Told::seeks) before it has another.
+    pub(crate) number: u64,
 }
 
 /// What a driver works with.
-pub(crate) struct Tools<E> {
+pub(crate) struct Tools<E, C> {
     pub(crate) net: Arc<dyn Net>,
     pub(crate) store: Option<AssetStore>,
     pub(crate) events: EventSink<E>,
     pub(crate) cancel: CancellationToken,
-    pub(crate) demand: Arc<DemandCell>,
+    pub(crate) lines: Lines,
     pub(crate) heard: watch::Receiver<Demand>,
-    pub(crate) seeks: mpsc::UnboundedReceiver<SeekRequest>,
-    pub(crate) runs: mpsc::UnboundedSender<RunMessage>,
-    pub(crate) interrupt: Interrupt,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+    pub(crate) commands: Option<CommandReceiver<C>>,
 }
+
+/// The bytes of a run, and what they are fed by if they are of many resources.
+type RunBytes = (Box<dyn ByteSource>, Option<FeedWriter>);
 
 pub(crate) struct Driver<P: Plan> {
     plan: P,
-    tools: Tools<P::Event>,
+    tools: Tools<P::Event, P::Command>,
     began: Instant,
     transfers: Vec<Transfer>,
+    loads: Vec<Loading>,
+    runs: Runs,
     shelf: Shelf,
     /// Facts that came of performing wishes: heard once all wishes of the fact before are performed.
     answers: VecDeque<Input>,
@@ -58,23 +79,29 @@ pub(crate) struct Driver<P: Plan> {
     wire_sender: mpsc::UnboundedSender<Input>,
     /// Counts for the whole title.
     redirects: Redirects,
-    /// How many runs were handed out. From the first on, failures are told through the bytes.
-    runs_told: u64,
+    /// How many wishes were performed.
+    performed: u64,
 }
 
 /// What woke the driver.
-enum Woken {
+enum Woken<C> {
     Cancelled,
-    Seek(SeekRequest),
+    Asked(Request),
+    Command(C),
     Demand(Demand),
     Wire(Input),
     Changed(ResourceId),
     Step(FetchId, Step),
+    Loaded(FetchId, Loaded),
     Deadline,
 }
 
 impl<P: Plan> Driver<P> {
-    pub(crate) fn new(plan: P, mut tools: Tools<P::Event>) -> Self {
+    pub(crate) fn new(
+        plan: P,
+        mut tools: Tools<P::Event, P::Command>,
+        runs: mpsc::UnboundedSender<Told>,
+    ) -> Self {
         let (wire_sender, wire) = mpsc::unbounded_channel();
         Self {
             plan,
@@ -82,11 +109,13 @@ impl<P: Plan> Driver<P> {
             tools,
             began: Instant::now(),
             transfers: Vec::new(),
+            loads: Vec::new(),
+            runs: Runs::new(runs),
             answers: VecDeque::new(),
             wire,
             wire_sender,
             redirects: Redirects::new(),
-            runs_told: 0,
+            performed: 0,
         }
     }
 
@@ -97,20 +126,29 @@ impl<P: Plan> Driver<P> {
         loop {
             match self.wait().await {
                 Woken::Cancelled => return self.fail(&StreamError::Cancelled),
-                Woken::Seek(request) => self.seek(request),
+                Woken::Asked(Request::Seek { to, answer }) => self.seek(to, answer),
+                Woken::Asked(Request::Reject { why, answer }) => self.reject(why, answer),
                 Woken::Demand(demand) => self.hear(Input::Demand(demand)),
                 Woken::Changed(resource) => self.tell_stored(resource),
                 Woken::Wire(input) => self.hear(input),
                 Woken::Deadline => self.hear(Input::Tick),
                 Woken::Step(id, step) => self.advance(id, step),
+                Woken::Loaded(id, loaded) => self.loaded(id, loaded),
+                Woken::Command(command) => {
+                    let now = self.now();
+                    self.plan.handle_command(now, command);
+                    self.carry_out();
+                    self.answer();
+                }
             }
         }
     }
 
-    async fn wait(&mut self) -> Woken {
+    async fn wait(&mut self) -> Woken<P::Command> {
         let deadline = self.plan.deadline().map(|at| self.began + at);
         let Self {
             transfers,
+            loads,
             wire,
             tools,
             shelf,
@@ -124,7 +162,22 @@ impl<P: Plan> Driver<P> {
             }
             Poll::Pending
         });
+        let loaded = poll_fn(|cx| {
+            for load in loads.iter_mut() {
+                if let Poll::Ready(loaded) = load.poll_loaded(cx) {
+                    return Poll::Ready((load.id, loaded));
+                }
+            }
+            Poll::Pending
+        });
         let changed = poll_fn(|cx| shelf.poll_changed(cx));
+        let commands = &mut tools.commands;
+        let command = async {
+            match commands {
+                Some(commands) => commands.0.recv().await,
+                None => None,
+            }
+        };
         let tick = async {
             match deadline {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -134,12 +187,14 @@ impl<P: Plan> Driver<P> {
         tokio::select! {
             biased;
             () = tools.cancel.cancelled() => Woken::Cancelled,
-            Some(request) = tools.seeks.recv() => Woken::Seek(request),
+            Some(request) = tools.requests.recv() => Woken::Asked(request),
+            Some(command) = command => Woken::Command(command),
             Ok(()) = tools.heard.changed() => {
                 Woken::Demand(tools.heard.borrow_and_update().clone())
             }
             Some(input) = wire.recv() => Woken::Wire(input),
             resource = changed => Woken::Changed(resource),
+            (id, loaded) = loaded => Woken::Loaded(id, loaded),
             (id, step) = step => Woken::Step(id, step),
             () = tick => Woken::Deadline,
         }
@@ -155,9 +210,15 @@ impl<P: Plan> Driver<P> {
         while let Some(input) = self.answers.pop_front() {
             let now = self.now();
             self.plan.handle(now, input);
-            while let Some(wish) = self.plan.poll() {
-                self.perform(wish);
-            }
+            self.carry_out();
+        }
+    }
+
+    /// Performs what the plan wishes for.
+    fn carry_out(&mut self) {
+        while let Some(wish) = self.plan.poll() {
+            self.performed += 1;
+            self.perform(wish);
         }
     }
 
@@ -176,17 +237,30 @@ impl<P: Plan> Driver<P> {
     }
 
     /// The plan either publishes a run for the new place, or the current run serves it.
-    fn seek(&mut self, request: SeekRequest) {
-        let runs = self.runs_told;
+    fn seek(&mut self, to: Duration, answer: oneshot::Sender<Answer<SeekRoute>>) {
+        let published = self.runs.published();
         self.shelf.reactivate();
-        self.hear(Input::Seek { to: request.to });
-        let route = if self.runs_told > runs {
-            SeekRoute::NewRun
-        } else {
-            SeekRoute::WithinRun
+        let number = self.runs.sought();
+        self.hear(Input::Seek { to });
+        let what = match self.runs.published() > published {
+            true => {
+                // The reader of the run before has wanted it; nobody does now.
+                self.tools.heard.mark_unchanged();
+                SeekRoute::NewRun
+            }
+            false => SeekRoute::WithinRun,
         };
         // Whoever asked may have been dropped meanwhile.
-        let _ = request.answer.send(route);
+        let _ = answer.send(Answer { what, number });
+    }
+
+    /// The plan either does something about what does not decode, or nothing.
+    fn reject(&mut self, why: String, answer: oneshot::Sender<Answer<bool>>) {
+        let performed = self.performed;
+        let number = self.runs.sought();
+        self.hear(Input::Rejected { why });
+        let what = self.performed > performed;
+        let _ = answer.send(Answer { what, number });
     }
 
     fn now(&self) -> Duration {
@@ -202,14 +276,13 @@ impl<P: Plan> Driver<P> {
                 self.claim(index);
                 self.hear(Input::Head { fetch: id, head });
             }
-            Step::Chunk(chunk) => {
-                let transfer = &mut self.transfers[index];
-                let stored = transfer.place(&chunk);
-                let resource = transfer.resource;
+            Step::Chunk(stored) => {
+                let transfer = &self.transfers[index];
                 if transfer.only_compares() {
                     return self.compared(index);
                 }
-                match self.shelf.write(resource, stored.start, &chunk) {
+                let (resource, bytes) = (transfer.resource, transfer.bytes());
+                match self.shelf.write(resource, stored.start, bytes) {
                     Ok(()) => self.hear(Input::Progress { fetch: id, stored }),
                     Err(error) => self.give_up(index, error),
                 }
@@ -217,8 +290,9 @@ impl<P: Plan> Driver<P> {
             // It ended before everything was compared, which tells nothing.
             Step::End if self.transfers[index].is_compared_in_part() => self.cannot_compare(index),
             Step::End => {
+                let end = self.transfers[index].offset;
                 self.end(index);
-                self.hear(Input::Done { fetch: id });
+                self.hear(Input::Done { fetch: id, end });
             }
             Step::Failed(error) => {
                 let name = &self.transfers[index].name;
@@ -231,7 +305,19 @@ impl<P: Plan> Driver<P> {
                 self.give_up(index, StreamError::ContentChanged { name, what });
             }
             Step::Incomparable => self.cannot_compare(index),
+            Step::Untransformable(what) => {
+                let name = self.transfers[index].name.clone();
+                self.give_up(index, StreamError::Transform { name, what });
+            }
         }
+    }
+
+    fn loaded(&mut self, fetch: FetchId, loaded: Loaded) {
+        self.loads.retain(|load| load.id != fetch);
+        self.hear(match loaded {
+            Ok((head, bytes)) => Input::Loaded { fetch, head, bytes },
+            Err(error) => Input::Failed { fetch, error },
+        });
     }
 
     /// Bytes are missing of one side or the other.
@@ -245,8 +331,9 @@ impl<P: Plan> Driver<P> {
     /// A comparison is done when everything was compared, however much more the server would send.
     fn compared(&mut self, index: usize) {
         if self.transfers[index].has_compared() {
+            let end = self.transfers[index].offset;
             let fetch = self.end(index);
-            self.hear(Input::Done { fetch });
+            self.hear(Input::Done { fetch, end });
         }
     }
 
@@ -286,7 +373,20 @@ impl<P: Plan> Driver<P> {
             Wish::Validated { resource } => self.shelf.validated(resource),
             Wish::Outdated { resource } => self.shelf.outdated(resource),
             Wish::Discard { resource } => self.shelf.discard(resource),
-            Wish::Leave { resource } => self.shelf.leave(resource),
+            Wish::Leave { resource } => {
+                let of_it = |transfer: &Transfer| transfer.resource == resource;
+                while let Some(index) = self.transfers.iter().position(of_it) {
+                    self.end(index);
+                }
+                self.shelf.leave(resource);
+            }
+            Wish::Recall { fetch, key } => self.recall(fetch, key),
+            Wish::Remember { key, bytes } => {
+                if let Some(store) = self.shelf.store().cloned() {
+                    tokio::task::spawn_blocking(move || note::write(&store, &key, &bytes));
+                }
+            }
+            Wish::Load(load) => self.load(&load),
             Wish::Fetch(fetch) => self.fetch(fetch),
             Wish::Credit { fetch, until } => {
                 let known = |transfer: &Transfer| transfer.id == fetch;
@@ -301,8 +401,15 @@ impl<P: Plan> Driver<P> {
                 if let Some(index) = self.transfers.iter().position(known) {
                     self.end(index);
                 }
+                self.loads.retain(|load| load.id != fetch);
             }
             Wish::Publish(facts) => self.publish(facts),
+            Wish::Extend { resource } => match self.part(resource) {
+                Ok(part) => self.runs.extend(part),
+                Err(error) => self.break_off(&error),
+            },
+            Wish::Close => self.runs.close(),
+            Wish::CutOff => self.runs.cut_off(),
             Wish::Length {
                 resource,
                 len,
@@ -321,14 +428,28 @@ impl<P: Plan> Driver<P> {
                 }
             }
             Wish::Refuse {
-                resource: _,
+                resource,
                 offset,
                 error,
-            } => self.tools.demand.refuse(offset, error),
-            Wish::End => self.tell(Ok(None)),
+            } => self.tools.lines.demand.refuse(resource, offset, error),
+            Wish::End => self.runs.end(),
             Wish::Event(event) => self.tools.events.send(event),
             Wish::Fail(error) => self.fail(&error),
         }
+    }
+
+    /// Reads a note on a thread that may wait for the disk.
+    fn recall(&mut self, fetch: FetchId, key: ResourceKey) {
+        let Some(store) = self.shelf.store().cloned() else {
+            let bytes = None;
+            return self.answers.push_back(Input::Recalled { fetch, bytes });
+        };
+        let wire = self.wire_sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let bytes = note::read(&store, &key);
+            // The driver is gone only when nobody wants to know any more.
+            let _ = wire.send(Input::Recalled { fetch, bytes });
+        });
     }
 
     /// Starts a transfer of what nobody else brings.
@@ -349,7 +470,8 @@ impl<P: Plan> Driver<P> {
             self.answers.push_back(Input::Taken { fetch: id });
             return self.answer_stored(fetch.resource);
         }
-        if claimed.end < missing.end {
+        // What is transformed is transformed to its end: what others bring of it comes twice.
+        if claimed.end < missing.end && fetch.terms.transform.is_none() {
             fetch.range.end = claimed.end;
         }
         let overlap = match compared.is_empty() {
@@ -357,13 +479,21 @@ impl<P: Plan> Driver<P> {
             false => Overlap::new(compared, resource),
         };
         let redirects = self.redirects.clone();
-        let request = request(&fetch, self.wire_sender.clone()).with_redirects(redirects);
+        let wire = self.wire_sender.clone();
+        let request = request::of_fetch(&fetch, wire).with_redirects(redirects);
         let net = Arc::clone(&self.tools.net);
         let mut transfer = Transfer::start(&fetch, request, net, overlap, self.shelf.store());
         transfer.claimed = claimed;
         self.transfers.push(transfer);
         let range = fetch.range;
         self.answers.push_back(Input::Begun { fetch: id, range });
+    }
+
+    fn load(&mut self, load: &Load) {
+        let (wire, redirects) = (self.wire_sender.clone(), self.redirects.clone());
+        let request = request::of_load(load, wire).with_redirects(redirects);
+        let net = Arc::clone(&self.tools.net);
+        self.loads.push(Loading::start(load, request, net));
     }
 
     /// Claims what a transfer is going to bring after all: more than was asked for, or as far as new credit goes.
@@ -391,35 +521,47 @@ impl<P: Plan> Driver<P> {
     }
 
     fn publish(&mut self, facts: RunFacts) {
-        let resource = match self.shelf.entry(facts.resource) {
-            Ok(entry) => entry.resource(),
-            Err(error) => return self.break_off(&error),
-        };
-        let reader = Reader::new(ReaderParts {
-            resource,
-            id: facts.resource,
-            demand: Arc::clone(&self.tools.demand),
-            interrupt: self.tools.interrupt.clone(),
-            len: facts.len,
-            seekable: facts.seekable,
-        });
-        self.runs_told += 1;
-        self.tell(Ok(Some(Run {
-            start: facts.start,
-            info: facts.info,
-            cause: facts.cause,
-            bytes: Box::new(reader),
-        })));
+        match self.run_of(&facts) {
+            Ok((bytes, feed)) => {
+                let run = Run {
+                    timing: facts.timing,
+                    title: facts.title,
+                    silence: facts.silence,
+                    ..Run::new(facts.start, facts.info, facts.cause, bytes)
+                };
+                self.runs.publish(run, feed);
+            }
+            Err(error) => self.break_off(&error),
+        }
     }
 
-    fn tell(&self, message: RunMessage) {
-        // Few messages pass in a title's life; the channel is closed only when nobody wants runs any more.
-        let _ = self.tools.runs.send(message);
+    /// The bytes of a run, and what they are fed by if they are of many resources.
+    fn run_of(&mut self, facts: &RunFacts) -> Result<RunBytes, StreamError> {
+        if facts.silence.is_some() {
+            let nothing: &[u8] = &[];
+            return Ok((Box::new(Cursor::new(nothing)), None));
+        }
+        let lines = self.tools.lines.clone();
+        if facts.extends {
+            let (feed, parts) = feed();
+            return Ok((Box::new(RunReader::new(parts, lines)), Some(feed)));
+        }
+        let part = self.part(facts.resource)?;
+        let index = self.shelf.entry(facts.resource)?.index_slot();
+        let reader = Reader::new(part, index, lines, (facts.len, facts.seekable));
+        Ok((Box::new(reader), None))
+    }
+
+    fn part(&mut self, id: ResourceId) -> Result<Part, StreamError> {
+        let resource = self.shelf.entry(id)?.resource();
+        Ok(Part { id, resource })
     }
 
     /// A wish that cannot be performed ends what was under way, and the plan hears of it.
     fn break_off(&mut self, error: &StreamError) {
-        let ids: Vec<FetchId> = self.transfers.iter().map(|transfer| transfer.id).collect();
+        let transfers = self.transfers.iter().map(|transfer| transfer.id);
+        let loads = self.loads.iter().map(|load| load.id);
+        let ids: Vec<FetchId> = transfers.chain(loads).collect();
         self.fail(error);
         for fetch in ids {
             let error = error.clone();
@@ -430,9 +572,8 @@ impl<P: Plan> Driver<P> {
     /// What is stored stays readable; whoever waits for more is told why there is none.
     fn fail(&mut self, error: &StreamError) {
         self.transfers.clear();
+        self.loads.clear();
         self.shelf.fail(error);
-        if self.runs_told == 0 {
-            self.tell(Err(error.clone()));
-        }
+        self.runs.fail(error);
     }
 }

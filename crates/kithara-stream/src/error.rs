@@ -16,6 +16,32 @@ pub enum StreamError {
     #[error("the read was interrupted")]
     Interrupted,
 
+    /// The run ends here, in the middle of its media: the next one has what follows.
+    #[error("the rest of the run will not come")]
+    CutOff,
+
+    /// A document is larger than it may be.
+    #[error("{name} has more than {most} bytes")]
+    TooLarge {
+        /// The redacted URL.
+        name: String,
+        /// The most it may have.
+        most: usize,
+    },
+
+    /// The bytes could not be transformed into what is stored.
+    #[error("{name}: {what}")]
+    Transform {
+        /// The redacted URL.
+        name: String,
+        /// Why.
+        what: String,
+    },
+
+    /// A protocol found something in its documents with which it cannot go on.
+    #[error("{0}")]
+    Protocol(#[source] Arc<dyn std::error::Error + Send + Sync>),
+
     /// The stream was closed by its owner.
     #[error("the stream was closed")]
     Closed,
@@ -134,6 +160,13 @@ impl StreamError {
     /// Takes a stream error out of the [`io::Error`] in which a reader carried it.
     pub fn from_io(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().cloned()
+    }
+
+    /// The driver ended without saying why, which it does only if it panicked.
+    pub(crate) fn driver_gone() -> Self {
+        Self::Worker {
+            what: "the stream's driver is gone".into(),
+        }
     }
 }
 

@@ -52,6 +52,19 @@ impl<E: 'static> EventSink<E> {
         }
     }
 
+    /// A sink that reports here what is `wanted`, and nothing else. `wanted` must not block or panic either.
+    #[must_use]
+    pub fn filter(&self, wanted: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        let outer = self.clone();
+        Self {
+            report: Arc::new(move |event| {
+                if wanted(&event) {
+                    outer.send(event);
+                }
+            }),
+        }
+    }
+
     /// A sink for a part's own events that reports them here, converted. `convert` must not block or panic either.
     pub fn map<F: 'static>(
         &self,

@@ -36,12 +36,13 @@ impl LocalSource {
             let extension = self.path.extension().and_then(|text| text.to_str());
             info.extension = extension.map(str::to_ascii_lowercase);
         }
-        Ok(Run {
-            start: Duration::ZERO,
+        let bytes = LocalReader::open(&self.path, self.interrupt.clone())?;
+        Ok(Run::new(
+            Duration::ZERO,
             info,
-            cause: RunCause::Start,
-            bytes: Box::new(LocalReader::open(&self.path, self.interrupt.clone())?),
-        })
+            RunCause::Start,
+            Box::new(bytes),
+        ))
     }
 }
 

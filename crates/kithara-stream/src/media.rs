@@ -1,6 +1,7 @@
 //! What a run of bytes holds: container, codec, and the hints that came with it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// An audio codec, named by profile where the profile decides whether it can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,4 +120,24 @@ pub struct MediaInfo {
     pub sample_rate: Option<u32>,
     /// The HLS variant the run belongs to.
     pub variant_index: Option<usize>,
+    /// The run is a stretch out of a title: what its headers say of the length of the whole says nothing of it.
+    pub part_of_title: bool,
+}
+
+/// How long a run is: what is delivered of it, without the frames at its ends that are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaDuration {
+    /// Right to the frame, unless the container lies: it states it so, or the run was decoded to its end.
+    Exact(Duration),
+    /// Computed from a length and a bit rate, or stated in units too coarse for frames, or before any trimming.
+    Estimate(Duration),
+}
+
+impl MediaDuration {
+    /// The value, whatever it is worth.
+    pub fn value(self) -> Duration {
+        match self {
+            Self::Exact(duration) | Self::Estimate(duration) => duration,
+        }
+    }
 }

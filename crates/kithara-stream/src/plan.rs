@@ -5,12 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kithara_assets::{Facts, Keep, Reason, ResourceKey};
-use kithara_net::{Attempts, NetError, RedactedUrl, ResponseHead, Validator};
+use kithara_net::{
+    Attempts, Headers, NetError, Purpose, RedactedUrl, ResponseHead, Validator, Zone,
+};
 use kithara_storage::Coverage;
 use url::Url;
 
-use crate::{MediaInfo, RunCause, StreamError};
+use crate::{MediaDuration, MediaInfo, RunCause, StreamError, Timing, Transform};
 
 /// Decides what to fetch next, and nothing else.
 ///
@@ -23,9 +26,16 @@ use crate::{MediaInfo, RunCause, StreamError};
 pub trait Plan: Send + 'static {
     /// What the plan tells listeners.
     type Event: Send + 'static;
+    /// What the plan is told while it runs; [`Infallible`](std::convert::Infallible) if nothing.
+    type Command: Send + 'static;
 
     /// Hears one fact.
     fn handle(&mut self, now: Duration, input: Input);
+
+    /// Hears what the listener wants changed.
+    fn handle_command(&mut self, now: Duration, command: Self::Command) {
+        let _ = (now, command);
+    }
 
     /// Utters the next wish, if there is one.
     fn poll(&mut self) -> Option<Wish<Self::Event>>;
@@ -99,6 +109,12 @@ pub enum Input {
         /// The media time sought.
         to: Duration,
     },
+    /// What the reader was given last does not decode. A plan that can do something about it cuts the run off, begins another,
+    /// or fails; one that wishes for nothing leaves it at that.
+    Rejected {
+        /// Why, in a few words.
+        why: String,
+    },
     /// How a resource stands in the store: the answer to [`Wish::Open`], and again whenever that changes without this
     /// plan's doing: others brought, claimed or gave up bytes, stored ones were lost, the origin was found changed. It
     /// replaces what the plan believed.
@@ -158,6 +174,24 @@ pub enum Input {
     Done {
         /// The transfer.
         fetch: FetchId,
+        /// One past the last byte of the resource that it has stored: where a [`Transform`] changes lengths, only this tells.
+        end: u64,
+    },
+    /// A document came, as [`Wish::Load`] asked.
+    Loaded {
+        /// The transfer.
+        fetch: FetchId,
+        /// What the headers said.
+        head: ResponseHead,
+        /// All of it.
+        bytes: Bytes,
+    },
+    /// A note, as [`Wish::Recall`] asked.
+    Recalled {
+        /// The name of the answer.
+        fetch: FetchId,
+        /// What was kept; `None` if nothing was, or not all of it.
+        bytes: Option<Bytes>,
     },
     /// A transfer failed for good.
     Failed {
@@ -208,11 +242,28 @@ pub enum Wish<E> {
         /// The resource.
         resource: ResourceId,
     },
-    /// Let go of a resource that nobody reads: nothing more is heard of it, and it may be removed.
+    /// Let go of a resource: nothing more is heard of it, its transfers are dropped, and it may be removed once nobody reads
+    /// it.
     Leave {
         /// The resource.
         resource: ResourceId,
     },
+    /// Read a note that was kept beside the title: [`Input::Recalled`] answers.
+    Recall {
+        /// Names the answer.
+        fetch: FetchId,
+        /// What the store calls it.
+        key: ResourceKey,
+    },
+    /// Keep a note beside the title, for the next time. Whether it can be kept shows then.
+    Remember {
+        /// What the store calls it.
+        key: ResourceKey,
+        /// The note.
+        bytes: Bytes,
+    },
+    /// Load a document into memory; [`Input::Loaded`] or [`Input::Failed`] answers.
+    Load(Load),
     /// Start a transfer; [`Input::Begun`] answers. If somebody else brings a part of what it would, it ends there; if that
     /// is its first byte, [`Input::Taken`] answers.
     Fetch(Fetch),
@@ -226,8 +277,19 @@ pub enum Wish<E> {
     },
     /// Drop a transfer. Nothing is heard of it afterwards.
     Abort(FetchId),
-    /// A run can be read from now on.
+    /// A run can be read from now on: of the resource named there, or, if it [extends](RunFacts::extends), of those that
+    /// follow. If the one before was still to be extended, it is [cut off](Self::CutOff).
     Publish(RunFacts),
+    /// The newest run, published with more to follow, goes on with this resource once those before it are read to their end.
+    Extend {
+        /// The resource.
+        resource: ResourceId,
+    },
+    /// Nothing follows in the newest run.
+    Close,
+    /// What was to be read next in the newest run will not come: whoever gets there is told [`StreamError::CutOff`], and goes
+    /// on with the next run, which has it again.
+    CutOff,
     /// The length of a resource is known.
     Length {
         /// The resource.
@@ -268,13 +330,15 @@ pub enum Wish<E> {
 pub struct Fetch {
     /// Its name.
     pub id: FetchId,
-    /// The resource that takes the bytes; the offset in the resource is the offset in the response's representation.
+    /// The resource that takes the bytes; the offset in the resource is the offset in the response's representation, unless
+    /// the [terms](Self::terms) say otherwise.
     pub resource: ResourceId,
     /// The URL.
     pub url: Url,
     /// The bytes wanted; an open end means all there is.
     pub range: Range<u64>,
-    /// The first byte it may not read yet: the transfer pauses there until [`Wish::Credit`].
+    /// The first byte it may not read yet: the transfer pauses there until [`Wish::Credit`]. A [`Transform`] may make known a
+    /// little more than that.
     pub credit: u64,
     /// So many bytes at the start of the range are stored, and are asked for again to be compared: a difference is
     /// [`StreamError::ContentChanged`]. If that is all of the range, nothing of it is stored, and it is done once they
@@ -286,6 +350,63 @@ pub struct Fetch {
     pub attempts: Attempts,
     /// Who waits for it.
     pub priority: Priority,
+    /// What is particular about a part of a title, as opposed to a file that is the whole of it.
+    pub terms: Terms,
+}
+
+/// What is particular about one of the many resources of a title.
+#[derive(Clone, Default)]
+pub struct Terms {
+    /// Where the resource begins in what the URL names, if it is a stretch of that. Ranges, credits and facts count from the
+    /// beginning of the resource.
+    pub shift: u64,
+    /// Nothing is taken but the range that is wished for, whatever the server sends instead: what comes before it is dropped,
+    /// and where it ends the transfer is done. Of a stretch that begins where the whole does this has to be said; with a
+    /// `shift` or a `transform` it is so anyway. The [`Input::Head`] then speaks of the range, and knows of a length of the
+    /// resource only if all of what the URL names was wished for.
+    pub exact: bool,
+    /// What the bytes become on their way into the resource; without one they are stored as they come. With one, the end of
+    /// a range is where the server's bytes end, counted from the `shift`: only all of them can be transformed.
+    pub transform: Option<Arc<dyn Transform>>,
+    /// Which document named the URL; none if the caller did.
+    pub zone: Option<Zone>,
+}
+
+impl Terms {
+    /// Whether nothing but the wished range is taken.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact || self.shift > 0 || self.transform.is_some()
+    }
+}
+
+/// A document a [`Plan`] wants to read: a playlist, a key.
+#[derive(Clone)]
+pub struct Load {
+    /// Its name.
+    pub id: FetchId,
+    /// The URL.
+    pub url: Url,
+    /// What it is.
+    pub purpose: Purpose,
+    /// More bytes than this are [`StreamError::TooLarge`].
+    pub most: usize,
+    /// Headers for the origin of the URL only.
+    pub headers: Headers,
+    /// Which document named the URL; none if the caller did.
+    pub zone: Option<Zone>,
+    /// What the network layer may spend on retries.
+    pub attempts: Attempts,
+}
+
+/// Prints no query and no user information.
+impl fmt::Debug for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Load")
+            .field("id", &self.id)
+            .field("url", &RedactedUrl::new(&self.url))
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Prints no query and no user information.
@@ -305,7 +426,7 @@ impl fmt::Debug for Fetch {
 /// What a new run is, for those who read it.
 #[derive(Clone, Debug)]
 pub struct RunFacts {
-    /// The resource its bytes come from.
+    /// The resource its bytes come from, if it does not [extend](Self::extends).
     pub resource: ResourceId,
     /// The media time of its first frame.
     pub start: Duration,
@@ -317,4 +438,32 @@ pub struct RunFacts {
     pub len: Option<u64>,
     /// Whether bytes far from those read before can be had.
     pub seekable: bool,
+    /// Its bytes come from many resources, one after another: each is named by [`Wish::Extend`], also the first, until
+    /// [`Wish::Close`].
+    pub extends: bool,
+    /// What its frames are counted from.
+    pub timing: Timing,
+    /// How long the title is, as far as the protocol knows.
+    pub title: Option<MediaDuration>,
+    /// Instead of bytes: silence up to this media time.
+    pub silence: Option<Duration>,
+}
+
+impl RunFacts {
+    /// A run of one resource that is the whole title: from its beginning, in its own time.
+    #[must_use]
+    pub fn whole(resource: ResourceId, info: MediaInfo, len: Option<u64>, seekable: bool) -> Self {
+        Self {
+            resource,
+            start: Duration::ZERO,
+            info,
+            cause: RunCause::Start,
+            len,
+            seekable,
+            extends: false,
+            timing: Timing::Own,
+            title: None,
+            silence: None,
+        }
+    }
 }

@@ -366,10 +366,12 @@ impl<P: Plan> Stage<P> {
         if self.carriers[index].only_compares {
             if stored.end >= compared {
                 self.carriers.remove(index);
-                self.hear(Input::Done { fetch: id });
+                let end = stored.end;
+                self.hear(Input::Done { fetch: id, end });
             }
             return;
         }
+        let end = stored.end;
         if bytes > 0 {
             let write = self.writes;
             self.writes += 1;
@@ -399,7 +401,7 @@ impl<P: Plan> Stage<P> {
         let running = self.carriers.iter().position(|one| one.id == id);
         if let (true, Some(index)) = (over, running) {
             self.carriers.remove(index);
-            self.hear(Input::Done { fetch: id });
+            self.hear(Input::Done { fetch: id, end });
         }
     }
 
@@ -467,6 +469,14 @@ impl<P: Plan> Stage<P> {
                     "declared complete with gaps"
                 );
                 self.out.completed = true;
+            }
+            Wish::Load(_)
+            | Wish::Recall { .. }
+            | Wish::Remember { .. }
+            | Wish::Extend { .. }
+            | Wish::Close
+            | Wish::CutOff => {
+                panic!("a plan of one file has one resource and no documents")
             }
             Wish::Refuse { error, .. } => self.refused = Some(error),
             Wish::End => self.out.told_end_at = Some(self.now),

@@ -1,9 +1,10 @@
 //! What a decode thread reads from: runs in order, each a stretch of bytes.
 
 use std::io::{Read, Seek};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Interrupt, MediaInfo, StreamError};
+use crate::{Interrupt, MediaDuration, MediaInfo, StreamError};
 
 /// The bytes of one run, read by blocking calls.
 ///
@@ -16,8 +17,24 @@ pub trait ByteSource: Read + Seek + Send + Sync {
     /// Whether a seek backwards, or forwards past what has arrived, can succeed.
     fn is_seekable(&self) -> bool;
 
-    /// Whether reading far from what was read before costs a round trip, so that a demuxer should not wander.
+    /// Whether reading far from what was read before costs a round trip, so that a demuxer should not wander. It may cease
+    /// to: once all has come.
     fn is_remote(&self) -> bool;
+
+    /// What a demuxer has kept of where things lie in these very bytes, in this process or an earlier one; `None` if nothing.
+    ///
+    /// A hint that may be wrong: each place is to be checked against the bytes.
+    fn load_index(&self) -> Option<Arc<[u8]>> {
+        None
+    }
+
+    /// Whether there is anywhere to keep such a hint.
+    fn keeps_index(&self) -> bool {
+        false
+    }
+
+    /// Keeps such a hint, at most 1 MiB, instead of the one before. Never waits.
+    fn keep_index(&self, _index: Vec<u8>) {}
 }
 
 /// Bytes in memory.
@@ -47,6 +64,23 @@ pub enum RunCause {
     VariantSwitch,
     /// The playlist announced a discontinuity.
     Discontinuity,
+    /// What lies between the run before and this one cannot be had, and silence stands for it.
+    Gap,
+    /// The same, and it is left out: the position jumps.
+    Skip,
+}
+
+/// What the frames of a run are counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Its first frame is at [`Run::start`], to the frame.
+    #[default]
+    Own,
+    /// Its media says itself when it plays. [`Run::start`] is what others say, and may be off by a little.
+    Stamped {
+        /// Times of media with the same number are of the same clock.
+        clock: u64,
+    },
 }
 
 /// A stretch of media that one decoder reads from first byte to end without reconfiguration.
@@ -59,6 +93,32 @@ pub struct Run {
     pub cause: RunCause,
     /// Its bytes.
     pub bytes: Box<dyn ByteSource>,
+    /// What its frames are counted from.
+    pub timing: Timing,
+    /// How long the title is, as far as the protocol knows; `None` leaves it to the media.
+    pub title: Option<MediaDuration>,
+    /// There is nothing to decode: silence up to this media time.
+    pub silence: Option<Duration>,
+}
+
+impl Run {
+    /// A run that counts its own frames and knows no more of the title than its media.
+    pub fn new(
+        start: Duration,
+        info: MediaInfo,
+        cause: RunCause,
+        bytes: Box<dyn ByteSource>,
+    ) -> Self {
+        Self {
+            start,
+            info,
+            cause,
+            bytes,
+            timing: Timing::Own,
+            title: None,
+            silence: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Run {
@@ -88,6 +148,13 @@ pub trait Source: Send + 'static {
 
     /// Asks for the media at `to`.
     fn seek(&mut self, to: Duration) -> Result<SeekRoute, StreamError>;
+
+    /// What was read last does not decode, for this reason. A source that has the same stretch in another form, or a rule for
+    /// what stands for it, goes on with its next run (`true`), or says there why not; any other has nothing to say.
+    fn reject(&mut self, why: String) -> Result<bool, StreamError> {
+        let _ = why;
+        Ok(false)
+    }
 
     /// The interrupt shared by this source and the bytes of all its runs.
     fn interrupt(&self) -> Interrupt;

@@ -94,16 +94,18 @@ impl<T: StreamType> Read for Stream<T> {
 impl<T: StreamType> Seek for Stream<T> {
     /// Moves the position. After a failed read it also makes the stream try again, as a listener's seek does.
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let Some(run) = &mut self.run else {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the stream has ended",
+            ));
+        };
+        // Not for what can't be done: a run that is read in order is tried again by `seek_time`.
+        let at = run.bytes.seek(to)?;
         if std::mem::take(&mut self.failed) {
             self.source.seek(std::time::Duration::ZERO)?;
         }
-        match &mut self.run {
-            Some(run) => run.bytes.seek(to),
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the stream has ended",
-            )),
-        }
+        Ok(at)
     }
 }
 

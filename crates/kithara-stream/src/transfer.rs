@@ -4,28 +4,31 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use kithara_assets::AssetStore;
-use kithara_net::{Body, Net, NetError, NetEvent, Observer, RangeSpec, Request, ResponseHead};
-use tokio::sync::{mpsc, watch};
+use kithara_net::{Body, Net, NetError, Request, ResponseHead};
+use tokio::sync::watch;
 
 use crate::overlap::Overlap;
+use crate::passage::Passage;
 use crate::traffic::{Moving, busy, quiet};
-use crate::{Fetch, FetchId, Input, Priority, ResourceId};
+use crate::{Fetch, FetchId, Priority, ResourceId, Transforming};
 
-/// What a transfer came back with.
+/// What a transfer came back with. All offsets are those of the resource.
 pub(crate) enum Step {
     Head(ResponseHead),
-    Chunk(Bytes),
+    /// [`Transfer::bytes`] are to be stored here.
+    Chunk(Range<u64>),
     End,
     Failed(NetError),
     /// The origin has other bytes than those that are stored.
     Differs,
     /// What was to be compared is no longer stored.
     Incomparable,
+    /// Why what came could not be transformed.
+    Untransformable(String),
 }
 
 type Pending = Pin<Box<dyn Future<Output = (Progress, Step)> + Send>>;
@@ -35,12 +38,23 @@ struct Progress {
     net: Arc<dyn Net>,
     stage: Stage,
     credit: watch::Receiver<u64>,
-    /// The offset of the next byte of the body.
-    offset: u64,
+    passage: Passage,
+    /// The next byte of the body, as the server counts.
+    at: u64,
+    /// The first byte of the body that is taken.
+    first: u64,
     /// Where the body ends, as far as known.
     end: u64,
+    /// Where taking ends before that.
+    stop: u64,
+    /// The offset in the resource of the next byte to be stored.
+    offset: u64,
     /// What came with a chunk but goes beyond the credit.
     beyond: Bytes,
+    transforming: Option<Box<dyn Transforming>>,
+    /// What is to be stored now: as it came, or as it was made.
+    chunk: Bytes,
+    made: Vec<u8>,
     overlap: Overlap,
     only_compares: bool,
     priority: Priority,
@@ -63,13 +77,15 @@ pub(crate) struct Transfer {
     pub(crate) name: String,
     /// The offset at which the next chunk belongs.
     pub(crate) offset: u64,
-    /// Where its body ends, as far as known.
+    /// Where its body ends, as far as known. What a transform makes of the body may end earlier.
     end: u64,
     /// What others leave to it.
     pub(crate) claimed: Range<u64>,
     /// Where it has compared what it is to compare, if it brings nothing.
     compares_until: Option<u64>,
     credit: watch::Sender<u64>,
+    /// Between two steps.
+    resting: Option<Progress>,
     pending: Option<Pending>,
 }
 
@@ -85,13 +101,22 @@ impl Transfer {
         let name = kithara_net::RedactedUrl::new(&fetch.url).to_string();
         let compared = fetch.range.start.saturating_add(fetch.overlap);
         let compares_until = (compared >= fetch.range.end).then_some(compared);
+        let passage = Passage::new(fetch);
+        let transform = fetch.terms.transform.as_ref();
         let progress = Progress {
             net,
             stage: Stage::Asking(Some(Box::new(request))),
             credit: granted,
+            at: passage.range().start,
+            first: passage.range().start,
+            end: passage.end(),
+            stop: u64::MAX,
+            passage,
             offset: fetch.range.start,
-            end: fetch.range.end,
             beyond: Bytes::new(),
+            transforming: transform.map(|transform| transform.begin(fetch.range.start)),
+            chunk: Bytes::new(),
+            made: Vec::new(),
             overlap,
             only_compares: compares_until.is_some(),
             priority: fetch.priority,
@@ -109,7 +134,8 @@ impl Transfer {
             claimed: fetch.range.start..fetch.range.start,
             compares_until,
             credit,
-            pending: Some(Box::pin(progress.step())),
+            resting: Some(progress),
+            pending: None,
         }
     }
 
@@ -140,34 +166,42 @@ impl Transfer {
         self.compares_until.is_some_and(|until| self.offset < until)
     }
 
-    /// Takes the next step; after `End` or `Failed` it must be dropped.
+    /// Takes the next step; after `End`, or anything that failed, it must be dropped.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(progress) = self.resting.take() {
+            self.pending = Some(Box::pin(progress.step()));
+        }
         let Some(pending) = &mut self.pending else {
             return Poll::Pending;
         };
-        pending.as_mut().poll(cx).map(|(mut progress, step)| {
-            if let Step::Head(head) = &step {
-                progress.offset = head.start;
-                progress.end = head.end.unwrap_or(u64::MAX);
-                self.offset = head.start;
-                self.end = progress.end;
-            }
-            let goes_on = matches!(step, Step::Head(_) | Step::Chunk(_));
-            self.pending = goes_on.then(|| Box::pin(progress.step()) as Pending);
-            step
-        })
+        let (progress, step) = ready!(pending.as_mut().poll(cx));
+        self.pending = None;
+        self.offset = progress.offset;
+        if let Step::Head(head) = &step
+            && progress.transforming.is_none()
+        {
+            // Where it stops by itself, it was to stop.
+            let most = match progress.stop {
+                u64::MAX => u64::MAX,
+                _ => self.end,
+            };
+            self.end = head.end.unwrap_or(u64::MAX).min(most);
+        }
+        let goes_on = matches!(step, Step::Head(_) | Step::Chunk(_));
+        self.resting = goes_on.then_some(progress);
+        Poll::Ready(step)
     }
 
-    /// Where `chunk` belongs, and the offset behind it.
-    pub(crate) fn place(&mut self, chunk: &Bytes) -> Range<u64> {
-        let start = self.offset;
-        self.offset += chunk.len() as u64;
-        start..self.offset
+    /// What the last step has brought, until the next is taken.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.resting.as_ref().map_or(&[], Progress::bytes)
     }
 }
 
 impl Progress {
     async fn step(mut self) -> (Self, Step) {
+        self.chunk = Bytes::new();
+        self.made.clear();
         let step = match &self.stage {
             Stage::Asking(_) => self.ask().await,
             Stage::Reading(_) => self.read().await,
@@ -192,38 +226,112 @@ impl Progress {
         match self.net.fetch(*request).await {
             Ok(response) => {
                 self.stage = Stage::Reading(response.body);
-                Step::Head(response.head)
+                self.heard(response.head)
             }
             Err(error) => Step::Failed(error),
         }
     }
 
+    fn heard(&mut self, head: ResponseHead) -> Step {
+        self.at = head.start;
+        self.first = self.passage.first(&head);
+        self.stop = self.passage.stop(&head);
+        self.end = head.end.unwrap_or(u64::MAX).min(self.stop);
+        if self.at > self.first {
+            let (url, what) = (head.final_url, "it starts behind what was asked for");
+            return Step::Failed(NetError::WrongRange { url, what });
+        }
+        let head = self.passage.translate(head);
+        self.offset = head.start;
+        Step::Head(head)
+    }
+
     async fn read(&mut self) -> Step {
-        // Nothing is asked of the connection, and no stall clock runs, while bytes are not wanted.
+        loop {
+            if self.at >= self.stop {
+                return self.ended();
+            }
+            self.wait_for_credit().await;
+            let next = match self.beyond.is_empty() {
+                true => self.next_chunk().await,
+                false => Ok(Some(std::mem::take(&mut self.beyond))),
+            };
+            let step = match next {
+                Ok(Some(chunk)) => self.take(chunk),
+                Ok(None) => Some(self.ended()),
+                Err(error) => Some(Step::Failed(error)),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Nothing is asked of the connection, and no stall clock runs, while bytes are not wanted.
+    async fn wait_for_credit(&mut self) {
         let offset = self.offset;
         // Once every byte is here only the end is to come, and that needs no credit.
-        if offset < self.end && *self.credit.borrow() <= offset {
+        if self.at < self.end && *self.credit.borrow() <= offset {
             self.moving = None;
             // The driver holds the granting end for as long as it polls this.
             let _ = self.credit.wait_for(|until| *until > offset).await;
         }
-        let next = match self.beyond.is_empty() {
-            true => self.next_chunk().await,
-            false => Ok(Some(std::mem::take(&mut self.beyond))),
-        };
-        match next {
-            Ok(Some(mut chunk)) => {
-                let room = self.credit.borrow().saturating_sub(offset).max(1);
-                let room = usize::try_from(room).unwrap_or(usize::MAX);
-                self.beyond = chunk.split_off(room.min(chunk.len()));
-                if !self.overlap.agrees(offset, &chunk) {
-                    return Step::Differs;
+    }
+
+    /// Takes of a chunk what is wanted, as far as the credit goes; `None` if nothing came of it yet.
+    fn take(&mut self, mut chunk: Bytes) -> Option<Step> {
+        let early = bounded(self.first.saturating_sub(self.at), chunk.len());
+        chunk.advance(early);
+        self.at += early as u64;
+        chunk.truncate(bounded(self.stop.saturating_sub(self.at), chunk.len()));
+        let room = self.credit.borrow().saturating_sub(self.offset).max(1);
+        self.beyond = chunk.split_off(bounded(room, chunk.len()));
+        self.at += chunk.len() as u64;
+        match &mut self.transforming {
+            Some(transforming) => {
+                if let Err(what) = transforming.update(&chunk, &mut self.made) {
+                    return Some(Step::Untransformable(what));
                 }
-                self.offset += chunk.len() as u64;
-                Step::Chunk(chunk)
             }
-            Ok(None) => Step::End,
-            Err(error) => Step::Failed(error),
+            None => self.chunk = chunk,
+        }
+        self.brought()
+    }
+
+    /// The body has ended: now the rest of what is made of it is known too.
+    fn ended(&mut self) -> Step {
+        let Some(mut transforming) = self.transforming.take() else {
+            return Step::End;
+        };
+        let all = self.passage.end();
+        if self.at < all && all != u64::MAX {
+            let what = format!("it ends {} bytes too early", all - self.at);
+            return Step::Untransformable(what);
+        }
+        if let Err(what) = transforming.finish(&mut self.made) {
+            return Step::Untransformable(what);
+        }
+        self.brought().unwrap_or(Step::End)
+    }
+
+    /// What there is to store now, if anything.
+    fn brought(&mut self) -> Option<Step> {
+        let start = self.offset;
+        let bytes = self.bytes();
+        if bytes.is_empty() {
+            return None;
+        }
+        if !self.overlap.agrees(start, bytes) {
+            return Some(Step::Differs);
+        }
+        self.offset += bytes.len() as u64;
+        Some(Step::Chunk(start..self.offset))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self.made.is_empty() {
+            true => &self.chunk,
+            false => &self.made,
         }
     }
 
@@ -255,45 +363,9 @@ impl Progress {
     }
 }
 
-/// The request of a transfer, which tells `wire` of what goes on below it.
-pub(crate) fn request(fetch: &Fetch, wire: mpsc::UnboundedSender<Input>) -> Request {
-    let end = (fetch.range.end != u64::MAX).then_some(fetch.range.end);
-    let id = fetch.id;
-    let redirected = AtomicBool::new(false);
-    Request::get(fetch.url.clone())
-        .with_range(RangeSpec {
-            start: fetch.range.start,
-            end,
-        })
-        .with_if_range(fetch.if_range.clone())
-        .with_attempts(fetch.attempts)
-        .with_observer(Observer::new(move |event| {
-            let input = match event {
-                NetEvent::Retrying {
-                    attempt,
-                    delay,
-                    error,
-                } => Input::Retrying {
-                    fetch: id,
-                    attempt: *attempt,
-                    delay: *delay,
-                    error: Arc::clone(error),
-                },
-                NetEvent::RequestSent { range, .. }
-                    if !redirected.swap(false, Ordering::Relaxed) =>
-                {
-                    let (start, end) = range.map_or((0, None), |range| (range.start, range.end));
-                    Input::Sent {
-                        fetch: id,
-                        range: start..end.unwrap_or(u64::MAX),
-                    }
-                }
-                NetEvent::Redirected { .. } => return redirected.store(true, Ordering::Relaxed),
-                _ => return,
-            };
-            // The driver is gone only when nobody wants to know any more.
-            let _ = wire.send(input);
-        }))
+/// `count`, at most `most`.
+fn bounded(count: u64, most: usize) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX).min(most)
 }
 
 #[cfg(test)]
@@ -302,8 +374,10 @@ mod tests {
 
     use async_trait::async_trait;
     use kithara_net::{Attempts, Response, Url};
+    use tokio::sync::mpsc;
 
     use super::*;
+    use crate::Terms;
 
     /// Answers with one chunk.
     struct OneChunk(&'static [u8]);
@@ -328,9 +402,10 @@ mod tests {
             if_range: None,
             attempts: Attempts::default(),
             priority: Priority::Foreground,
+            terms: Terms::default(),
         };
         let (retries, _) = mpsc::unbounded_channel();
-        let request = request(&fetch, retries);
+        let request = crate::request::of_fetch(&fetch, retries);
         Transfer::start(
             &fetch,
             request,
@@ -347,11 +422,13 @@ mod tests {
         loop {
             match transfer.poll_step(&mut cx) {
                 Poll::Ready(Step::Head(_)) => {}
-                Poll::Ready(Step::Chunk(chunk)) => chunks.push(chunk),
+                Poll::Ready(Step::Chunk(_)) => {
+                    chunks.push(Bytes::copy_from_slice(transfer.bytes()));
+                }
                 Poll::Ready(Step::End) => return (chunks, true),
                 Poll::Ready(Step::Failed(error)) => panic!("{error}"),
-                Poll::Ready(Step::Differs | Step::Incomparable) => {
-                    panic!("there is nothing to differ from")
+                Poll::Ready(_) => {
+                    panic!("there is nothing to differ from, and nothing to transform")
                 }
                 Poll::Pending => return (chunks, false),
             }

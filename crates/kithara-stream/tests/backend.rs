@@ -76,23 +76,20 @@ impl Hundreds {
             if_range: None,
             attempts: kithara_net::Attempts::default(),
             priority: Priority::Foreground,
+            terms: kithara_stream::Terms::default(),
         }));
     }
 
     fn publish(&mut self, cause: RunCause) {
-        self.wishes.push_back(Wish::Publish(RunFacts {
-            resource: ResourceId(0),
-            start: Duration::ZERO,
-            info: MediaInfo::default(),
-            cause,
-            len: Some(LEN),
-            seekable: true,
-        }));
+        let facts = RunFacts::whole(ResourceId(0), MediaInfo::default(), Some(LEN), true);
+        self.wishes
+            .push_back(Wish::Publish(RunFacts { cause, ..facts }));
     }
 }
 
 impl Plan for Hundreds {
     type Event = &'static str;
+    type Command = std::convert::Infallible;
 
     fn handle(&mut self, _now: Duration, input: Input) {
         match input {

@@ -27,6 +27,7 @@ struct Comparing {
 
 impl Plan for Comparing {
     type Event = ();
+    type Command = std::convert::Infallible;
 
     fn handle(&mut self, _now: Duration, input: Input) {
         match input {
@@ -45,6 +46,7 @@ impl Plan for Comparing {
                     if_range: None,
                     attempts: Attempts::default(),
                     priority: Priority::Foreground,
+                    terms: kithara_stream::Terms::default(),
                 }));
             }
             Input::Progress { .. } => panic!("it brings nothing"),

@@ -19,8 +19,8 @@ use kithara_stream::assets::{
     AssetStore, AssetStoreBuilder, Facts, Keep, ResourceKey, StoreOptions,
 };
 use kithara_stream::{
-    Backend, BackendConfig, Fetch, FetchId, Input, MediaInfo, Plan, Priority, Run, RunCause,
-    RunFacts, Source, Stored, StreamError, Wish,
+    Backend, BackendConfig, Fetch, FetchId, Input, MediaInfo, Plan, Priority, Run, RunFacts,
+    Source, Stored, StreamError, Wish,
 };
 
 use origin::*;
@@ -98,23 +98,19 @@ impl Greedy {
             if_range: None,
             attempts: Attempts::default(),
             priority: self.priority,
+            terms: kithara_stream::Terms::default(),
         }));
     }
 
     fn publish(&mut self) {
-        self.wishes.push_back(Wish::Publish(RunFacts {
-            resource: RESOURCE,
-            start: Duration::ZERO,
-            info: MediaInfo::default(),
-            cause: RunCause::Start,
-            len: Some(LEN),
-            seekable: true,
-        }));
+        let facts = RunFacts::whole(RESOURCE, MediaInfo::default(), Some(LEN), true);
+        self.wishes.push_back(Wish::Publish(facts));
     }
 }
 
 impl Plan for Greedy {
     type Event = Stored;
+    type Command = std::convert::Infallible;
 
     fn handle(&mut self, _now: Duration, input: Input) {
         let resource = RESOURCE;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use kithara_assets::Reason;
 use kithara_audio::AudioError;
 use kithara_decode::DecodeError;
+#[cfg(feature = "hls")]
+use kithara_hls::{HlsError, PlaylistError};
 use kithara_net::{NetError, TimeoutPhase};
 use kithara_storage::StorageError;
 use kithara_stream::StreamError;
@@ -43,6 +45,12 @@ pub enum ErrorKind {
     Truncated,
     /// It is not audio at all, or not the bytes that were asked for.
     WrongContent,
+    /// A playlist cannot be played: it is none, says nothing sensible, or names nothing to play.
+    Playlist,
+    /// What came in place of a decryption key is none, or the caller's hook refused it.
+    Key,
+    /// What was encrypted could not be decrypted, or is no media then.
+    Decrypt,
     /// Something in the input exceeds a limit, or the memory that could be had.
     TooLarge,
     /// A rule of the library forbids it: a scheme, an address, a redirect.
@@ -122,6 +130,7 @@ impl Error {
         match stream {
             StreamError::Net(error) => Some(&**error),
             StreamError::Storage(error) => Some(&**error),
+            StreamError::Protocol(error) => Some(&**error),
             other => Some(other),
         }
     }
@@ -160,7 +169,6 @@ impl From<AudioError> for Error {
         let kind = match &error {
             AudioError::Stream(stream) => of_stream(stream),
             AudioError::Decode(decode) => of_decode(decode),
-            AudioError::SpecChanged { .. } => ErrorKind::Unsupported,
             AudioError::BufferTooSmall { .. } | AudioError::WrongPlanes { .. } => ErrorKind::Config,
             AudioError::Closed => ErrorKind::Closed,
             _ => ErrorKind::Worker,
@@ -197,7 +205,11 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         StreamError::NotAFile { .. } => ErrorKind::Unsupported,
         StreamError::RangeUnsupported { .. } => ErrorKind::RangeUnsupported,
         StreamError::ContentChanged { .. } => ErrorKind::ContentChanged,
-        StreamError::Truncated { .. } => ErrorKind::Truncated,
+        // The run that has the rest has not come.
+        StreamError::Truncated { .. } | StreamError::CutOff => ErrorKind::Truncated,
+        StreamError::TooLarge { .. } => ErrorKind::TooLarge,
+        StreamError::Transform { .. } => ErrorKind::Decrypt,
+        StreamError::Protocol(error) => of_protocol(&**error),
         StreamError::WrongContent { .. } => ErrorKind::WrongContent,
         StreamError::Missing { source, .. } => of_net(source),
         StreamError::Damaged { .. } => ErrorKind::Corrupt,
@@ -212,6 +224,38 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         },
         StreamError::Cancelled => ErrorKind::Cancelled,
         StreamError::Interrupted | StreamError::Closed => ErrorKind::Closed,
+        _ => ErrorKind::Worker,
+    }
+}
+
+/// What a protocol found in its documents, or did not find.
+fn of_protocol(error: &(dyn StdError + Send + Sync + 'static)) -> ErrorKind {
+    #[cfg(feature = "hls")]
+    if let Some(error) = error.downcast_ref() {
+        return of_hls(error);
+    }
+    let _ = error;
+    ErrorKind::Worker
+}
+
+#[cfg(feature = "hls")]
+fn of_hls(error: &HlsError) -> ErrorKind {
+    match error {
+        HlsError::Load { source, .. } | HlsError::Segment { source, .. } => of_stream(source),
+        HlsError::Playlist { source, .. } => match source {
+            PlaylistError::TooLarge { .. } | PlaylistError::NoMemory { .. } => ErrorKind::TooLarge,
+            _ => ErrorKind::Playlist,
+        },
+        HlsError::Reference { .. } | HlsError::Empty { .. } => ErrorKind::Playlist,
+        HlsError::Missing { .. } => ErrorKind::Truncated,
+        // A key of many bytes is none.
+        HlsError::KeyLoad { source, .. } => match of_stream(source) {
+            ErrorKind::TooLarge | ErrorKind::WrongContent => ErrorKind::Key,
+            other => other,
+        },
+        HlsError::Key { .. } | HlsError::KeyRefused { .. } => ErrorKind::Key,
+        HlsError::Encryption { .. } => ErrorKind::Unsupported,
+        HlsError::Stuck { .. } => ErrorKind::Timeout(TimeoutPhase::Live),
         _ => ErrorKind::Worker,
     }
 }
@@ -238,7 +282,9 @@ fn of_net(error: &NetError) -> ErrorKind {
             ErrorKind::ContentChanged
         }
         NetError::Truncated { .. } => ErrorKind::Truncated,
-        NetError::WrongContent { .. } | NetError::WrongRange { .. } => ErrorKind::WrongContent,
+        NetError::WrongContent { .. } | NetError::WrongRange { .. } | NetError::Playlist { .. } => {
+            ErrorKind::WrongContent
+        }
         NetError::TooLarge { .. } => ErrorKind::TooLarge,
         NetError::Policy { .. } => ErrorKind::Policy,
         NetError::Unsupported { .. } => ErrorKind::Unsupported,

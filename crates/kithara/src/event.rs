@@ -3,6 +3,8 @@
 use kithara_audio::AudioEvent;
 #[cfg(feature = "file")]
 use kithara_file::FileEvent;
+#[cfg(feature = "hls")]
+use kithara_hls::HlsEvent;
 
 /// Something that happened to a title, from whichever part of the library noticed it.
 #[derive(Clone, Debug)]
@@ -13,6 +15,9 @@ pub enum ResourceEvent {
     /// Fetching a file.
     #[cfg(feature = "file")]
     File(FileEvent),
+    /// Fetching an HLS stream.
+    #[cfg(feature = "hls")]
+    Hls(HlsEvent),
 }
 
 impl From<AudioEvent> for ResourceEvent {
@@ -25,5 +30,12 @@ impl From<AudioEvent> for ResourceEvent {
 impl From<FileEvent> for ResourceEvent {
     fn from(event: FileEvent) -> Self {
         Self::File(event)
+    }
+}
+
+#[cfg(feature = "hls")]
+impl From<HlsEvent> for ResourceEvent {
+    fn from(event: HlsEvent) -> Self {
+        Self::Hls(event)
     }
 }

@@ -1,4 +1,4 @@
-//! Opens any URL or path, a file over HTTP or a local file, and yields exact PCM.
+//! Opens any URL or path, an HLS stream, a file over HTTP or a local file, and yields exact PCM.
 //!
 //! ```no_run
 //! use kithara::prelude::*;
@@ -25,7 +25,7 @@
 //! ```text
 //!            kithara      Resource, Control, Events
 //!          ┌────┴─────┐
-//!        audio       file        decode thread and wait-free reader │ range plan
+//!        audio    file, hls      decode thread and wait-free reader │ range plan, segment plan
 //!          │          │
 //!        decode       │          bytes to PCM
 //!          └────┬─────┘
@@ -37,16 +37,21 @@
 //! It is **not** a player: it owns no audio device, no playlist, no user interface. With the feature `rodio` a resource
 //! becomes a `rodio::Source`. Start reading at [`Resource`]; the crates below are re-exported as modules.
 
-// What a protocol would be opened with.
-#![cfg_attr(not(feature = "file"), expect(dead_code))]
+// What a protocol that is left out would be opened with.
+#![cfg_attr(not(all(feature = "file", feature = "hls")), allow(dead_code))]
 
 mod client;
 mod config;
 mod control;
 mod error;
 mod event;
+#[cfg(all(feature = "file", feature = "hls"))]
+mod guess;
+#[cfg(feature = "hls")]
+mod hls_options;
 #[cfg(feature = "file")]
 mod prefetch;
+mod protocols;
 mod resource;
 #[cfg(feature = "rodio")]
 mod rodio_source;
@@ -60,9 +65,21 @@ pub use config::ResourceConfig;
 pub use control::{Control, Stats};
 pub use error::{Error, ErrorKind};
 pub use event::ResourceEvent;
+#[cfg(feature = "hls")]
+pub use kithara_abr::{AbrMode, AbrOptions, AbrReason, VariantInfo};
 pub use kithara_assets::{AssetStore, AssetStoreBuilder, StoreOptions};
-pub use kithara_audio::{PcmReader, ReadOutcome, ReadState, SeekId};
-pub use kithara_decode::{MediaDuration, PcmChunk, PcmSpec, SeekMode, TrackMetadata};
+pub use kithara_audio::{
+    AudioEffect, PcmReader, PeakGuard, ReadOutcome, ReadState, ReplayGainMode, ReplayGainOptions,
+    ResamplerQuality, SeekId,
+};
+pub use kithara_decode::{
+    BackendKind, BackendPreference, CodecBackend, CodecSelector, FloatRange, GaplessMode,
+    MediaDuration, PcmChunk, PcmSpec, Picture, PictureKind, ReplayGain, SeekMode, TrackMetadata,
+};
+#[cfg(feature = "hls")]
+pub use kithara_hls::{
+    AudioPreference, EncryptedCache, GapPolicy, HlsEvent, HlsPolicy, KeyOptions,
+};
 pub use kithara_stream::{AudioCodec, ContainerFormat, Events, MediaInfo, RecvError, TryRecvError};
 pub use resource::Resource;
 #[cfg(feature = "rodio")]

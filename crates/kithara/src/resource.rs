@@ -11,7 +11,7 @@ use kithara_stream::{Events, MediaInfo};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::control::Traffic;
-use crate::title::Title;
+use crate::title::{Begun, Title};
 use crate::{Control, Error, ErrorKind, ResourceConfig, ResourceEvent};
 
 /// An open title that yields PCM.
@@ -74,16 +74,16 @@ impl Resource {
     pub async fn new(config: ResourceConfig) -> Result<Self, Error> {
         let (title, start) = start(config)?;
         let mut restarts = 0;
-        let audio = loop {
-            let opening = start.span.in_scope(|| title.open());
+        let (audio, begun) = loop {
+            let mut begun = start.span.in_scope(|| title.open());
             let cancelled = Box::pin(start.cancel.clone().cancelled_owned());
-            let opened = match select(opening, cancelled).await {
+            let opened = match select(&mut begun.opening, cancelled).await {
                 Either::Left((opened, _)) => opened.map_err(|error| told(error, &start.cancel)),
                 Either::Right(_) => Err(Error::cancelled()),
             };
             match opened {
                 Err(error) if begins_anew(&error, &mut restarts) => {}
-                opened => break opened,
+                opened => break (opened, begun),
             }
         };
         let audio = audio.inspect_err(|error| {
@@ -94,7 +94,7 @@ impl Resource {
         start.span.in_scope(|| {
             tracing::debug!(target: "kithara", spec = ?audio.spec(), "opened");
         });
-        Self::opened(audio, start)
+        Self::opened(audio, begun, start)
     }
 
     /// [`new`](Self::new) for callers without an async runtime: blocks the calling thread.
@@ -105,14 +105,14 @@ impl Resource {
         pollster::block_on(Self::new(config))
     }
 
-    fn opened(audio: Audio, start: Start) -> Result<Self, Error> {
+    fn opened(audio: Audio, begun: Begun, start: Start) -> Result<Self, Error> {
         let closer = audio.control();
         let watch = start
             .watched
             .then(|| kithara_stream::when_cancelled(&start.cancel, move || closer.close()))
             .transpose()?;
         let handles = Arc::new(Handles {
-            control: Control::new(audio.control(), start.traffic),
+            control: begun.control(audio.control(), start.traffic),
             events: start.events,
             cancel: start.cancel,
             _watch: watch,
@@ -121,7 +121,8 @@ impl Resource {
         Ok(Self { handles, audio })
     }
 
-    /// Sample rate and channels of everything read. May be called on an audio thread.
+    /// Sample rate and channels of what was read last, and of all that is read until somebody
+    /// [wishes for another](crate::Control::set_host_sample_rate). May be called on an audio thread.
     pub fn spec(&self) -> PcmSpec {
         self.audio.spec()
     }
@@ -131,7 +132,11 @@ impl Resource {
         self.audio.media_info()
     }
 
-    /// The tags the decoder came past.
+    /// What the file says of the title: texts, numbers, gains, pictures. It is known from the beginning and does not change.
+    ///
+    /// Nothing is fetched for it. From a URL it is what comes by in front of the audio, of large pictures only their kind and
+    /// size ([`Picture::bytes`](crate::Picture::bytes) is `None`); from a local file, and from one that the cache has whole,
+    /// also what stands at the end. `docs/formats.md` has the table. Never blocks; may be called on an audio thread.
     pub fn metadata(&self) -> &TrackMetadata {
         self.audio.metadata()
     }
@@ -174,6 +179,8 @@ impl Resource {
     }
 
     /// Reads what is ready and fills the rest of `out` with silence; tells how many frames are audio, and why no more.
+    ///
+    /// It fades at pauses, seeks and underruns, unless [that is switched off](ResourceConfig::with_fades).
     ///
     /// For the audio thread: it never waits, takes no lock, allocates and frees nothing, makes no system call. Meant to
     /// be called about as fast as the audio plays.

@@ -116,7 +116,8 @@ pub enum SourceType {
 }
 
 impl SourceType {
-    /// Judges by the name alone: `.m3u8` is HLS, everything else is a file.
+    /// Judges by the name alone: `.m3u8` is HLS, everything else is a file. A URL whose bytes turn out to be a playlist is
+    /// opened as HLS nevertheless.
     pub fn detect(src: &ResourceSrc) -> Self {
         let (name, file) = match src {
             ResourceSrc::Url(url) => (Path::new(url.path()), Self::RemoteFile),
@@ -127,6 +128,20 @@ impl SourceType {
             .is_some_and(|extension| extension.eq_ignore_ascii_case("m3u8"));
         if playlist { Self::HlsStream } else { file }
     }
+
+    /// Whether a hint says that a URL leads to a playlist.
+    pub(crate) fn is_playlist_hint(hint: &str) -> bool {
+        let plain = hint.trim_start_matches('.').to_ascii_lowercase();
+        matches!(plain.as_str(), "hls" | "m3u8") || is_playlist_media_type(&plain)
+    }
+}
+
+/// Those that are in use (RFC 8216 §4).
+fn is_playlist_media_type(media_type: &str) -> bool {
+    #[cfg(feature = "hls")]
+    return kithara_hls::is_playlist_media_type(media_type);
+    #[cfg(not(feature = "hls"))]
+    return media_type.ends_with("mpegurl");
 }
 
 #[cfg(test)]
@@ -203,5 +218,21 @@ mod tests {
             !printed.contains("pass") && !printed.contains("canary"),
             "{printed}"
         );
+    }
+
+    #[test]
+    fn hints_name_playlists_in_several_ways() {
+        for hint in [
+            "hls",
+            "M3U8",
+            ".m3u8",
+            "application/vnd.apple.mpegurl",
+            "Audio/X-MpegURL",
+        ] {
+            assert!(SourceType::is_playlist_hint(hint), "{hint}");
+        }
+        for hint in ["", "mp3", "audio/mpeg", "m3u8.mp3"] {
+            assert!(!SourceType::is_playlist_hint(hint), "{hint}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kithara_assets::{AssetError, AssetStore, AssetStoreBuilder, StoreOptions};
+use kithara_assets::{AssetError, AssetStore, AssetStoreBuilder, Reason, StoreOptions};
 
 /// Which cache keeps what a title fetches.
 #[derive(Clone, Debug)]
@@ -24,6 +24,15 @@ impl Store {
             Self::Given(store) => Ok(Some(store)),
             Self::None => Ok(None),
         }
+    }
+
+    /// The store, if there is one. Where there should be, but is not, `tell` is told why nothing is kept.
+    pub(crate) fn opened(self, tell: impl FnOnce(Reason)) -> Option<AssetStore> {
+        self.open().unwrap_or_else(|error| {
+            tracing::warn!(target: "kithara", %error, "nothing is cached");
+            tell(Reason::Unusable);
+            None
+        })
     }
 }
 

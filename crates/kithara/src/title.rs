@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kithara_audio::{Audio, AudioConfig, Opening};
+use kithara_audio::{Audio, AudioConfig, AudioControl, Opening};
 use kithara_net::Net;
 use kithara_stream::EventSink;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::control::Traffic;
+use crate::protocols::Protocols;
 use crate::store::Store;
-use crate::{Error, ResourceConfig, ResourceEvent, ResourceSrc, SourceType};
+use crate::{Control, Error, ResourceConfig, ResourceEvent, ResourceSrc, SourceType};
 
 /// A source and what it is opened with.
 pub(crate) struct Title {
@@ -19,6 +21,8 @@ pub(crate) struct Title {
     cache_name: Option<String>,
     look_ahead_bytes: Option<u64>,
     ignore_no_store: bool,
+    #[cfg(feature = "hls")]
+    hls: crate::hls_options::HlsOptions,
     audio: AudioConfig,
     sink: EventSink<ResourceEvent>,
     cancel: CancellationToken,
@@ -29,9 +33,31 @@ enum Place {
         url: Url,
         net: Arc<dyn Net>,
         store: Store,
+        /// It is said to be a playlist.
+        playlist: bool,
     },
     /// Where it belongs: no cache has a copy.
     Local(PathBuf),
+}
+
+/// A title on its way to being open.
+pub(crate) struct Begun {
+    pub(crate) opening: Opening,
+    /// Known of the stream, if it is one of HLS.
+    #[cfg(feature = "hls")]
+    pub(crate) hls: kithara_hls::HlsHandle,
+}
+
+impl Begun {
+    /// The handle on what it has become.
+    pub(crate) fn control(self, audio: AudioControl, traffic: Arc<Traffic>) -> Control {
+        Control::new(
+            audio,
+            traffic,
+            #[cfg(feature = "hls")]
+            self.hls,
+        )
+    }
 }
 
 impl Title {
@@ -42,32 +68,43 @@ impl Title {
         sink: EventSink<ResourceEvent>,
     ) -> Result<Self, Error> {
         let refused = |what| Err(Error::unsupported(format!("{}: {what}", config.src)));
-        if SourceType::detect(&config.src) == SourceType::HlsStream {
-            return refused("HLS playlists are not supported yet");
-        }
-        if cfg!(not(feature = "file")) {
-            return refused("this build has no protocol that opens it; enable the feature `file`");
+        let playlist = SourceType::detect(&config.src) == SourceType::HlsStream
+            || (config.hint.as_deref()).is_some_and(SourceType::is_playlist_hint);
+        match (&config.src, playlist) {
+            (ResourceSrc::Path(_), true)
+                if SourceType::detect(&config.src) == SourceType::HlsStream =>
+            {
+                return refused("playlists on this machine are not opened, only those at URLs");
+            }
+            (ResourceSrc::Url(_), true) if cfg!(not(feature = "hls")) => {
+                return refused("this build has no HLS; enable the feature `hls`");
+            }
+            (ResourceSrc::Url(_), true) => {}
+            _ if cfg!(not(feature = "file")) => {
+                return refused(
+                    "this build has no protocol that opens it; enable the feature `file`",
+                );
+            }
+            _ => {}
         }
         let place = match config.src {
             ResourceSrc::Url(url) => Place::Remote {
                 url,
                 net: config.client.net()?,
                 store: config.store,
+                playlist,
             },
             ResourceSrc::Path(path) => Place::Local(path),
         };
-        let mut audio = AudioConfig::new()
-            .with_preload(config.preload)
-            .with_events(sink.map(ResourceEvent::from));
-        if let Some(pool) = config.pcm_pool {
-            audio = audio.with_pool(pool);
-        }
+        let audio = config.audio.with_events(sink.map(ResourceEvent::from));
         Ok(Self {
             place,
             hint: config.hint,
             cache_name: config.cache_name,
             look_ahead_bytes: config.look_ahead_bytes,
             ignore_no_store: config.ignore_no_store,
+            #[cfg(feature = "hls")]
+            hls: config.hls,
             audio,
             sink,
             cancel,
@@ -75,26 +112,13 @@ impl Title {
     }
 
     /// Begins to open it.
-    #[cfg(feature = "file")]
-    pub(crate) fn open(&self) -> Opening {
-        use kithara_file::File;
-        use kithara_stream::StreamType;
-
-        let (config, store) = self.file();
-        let sink = self.sink.clone();
-        // The store may have to look at the disk: that is for the decode thread, not for the caller.
-        let source = move || {
-            let config = config.with_store(opened(store, &sink));
-            Ok(Box::new(File::open(config)?) as _)
-        };
-        Audio::open(source, self.audio.clone())
-    }
-
-    /// There is nothing that could open it, and so nothing of the kind is ever made.
-    #[cfg(not(feature = "file"))]
-    pub(crate) fn open(&self) -> Opening {
-        let refuse = || Err(kithara_stream::StreamError::Closed);
-        Audio::open(refuse, self.audio.clone())
+    pub(crate) fn open(&self) -> Begun {
+        let protocols = self.protocols();
+        Begun {
+            #[cfg(feature = "hls")]
+            hls: protocols.hls_handle(),
+            opening: Audio::open(move || protocols.open(), self.audio.clone()),
+        }
     }
 
     /// Begins to fetch it for later.
@@ -103,22 +127,41 @@ impl Title {
         &self,
         amount: kithara_file::Amount,
     ) -> Result<kithara_file::Prefetch, Error> {
-        let (config, store) = self.file();
-        let sink = self.sink.clone();
+        let protocols = self.protocols();
         // The store, or the file, may have to be looked for on the disk: that is not for the caller's executor.
-        let begin = move || kithara_file::prefetch(config.with_store(opened(store, &sink)), amount);
-        Ok(kithara_stream::unblock(begin).await??)
+        let begin = move || {
+            let file = protocols.into_file()?;
+            Some(kithara_file::prefetch(file, amount))
+        };
+        let begun = kithara_stream::unblock(begin).await?;
+        let refused = || Error::unsupported("HLS streams are not fetched before they are played");
+        Ok(begun.ok_or_else(refused)??)
+    }
+
+    /// What it may be opened as.
+    fn protocols(&self) -> Protocols {
+        let store = match &self.place {
+            Place::Remote { store, .. } => store.clone(),
+            Place::Local(_) => Store::None,
+        };
+        Protocols {
+            #[cfg(feature = "file")]
+            file: self.file(),
+            #[cfg(feature = "hls")]
+            hls: self.hls(),
+            store,
+            sink: self.sink.clone(),
+        }
     }
 
     #[cfg(feature = "file")]
-    fn file(&self) -> (kithara_file::FileConfig, Store) {
+    fn file(&self) -> Option<kithara_file::FileConfig> {
         use kithara_file::{FileConfig, FilePolicy, FileSrc};
 
-        let (src, store) = match &self.place {
-            Place::Remote { url, net, store } => {
-                (FileSrc::Remote(url.clone(), net.clone()), store.clone())
-            }
-            Place::Local(path) => (FileSrc::Local(path.clone()), Store::None),
+        let src = match &self.place {
+            Place::Remote { playlist: true, .. } => return None,
+            Place::Remote { url, net, .. } => FileSrc::Remote(url.clone(), net.clone()),
+            Place::Local(path) => FileSrc::Local(path.clone()),
         };
         let mut policy = FilePolicy {
             ignore_no_store: self.ignore_no_store,
@@ -129,7 +172,7 @@ impl Title {
         }
         let mut config = FileConfig::new(src)
             .with_policy(policy)
-            .with_events(self.sink.map(ResourceEvent::from))
+            .with_events(self.file_events())
             .with_cancel(self.cancel.clone());
         if let Some(name) = &self.cache_name {
             config = config.with_cache_name(name.clone());
@@ -137,20 +180,33 @@ impl Title {
         if let Some(hint) = &self.hint {
             config = config.with_hint(hint.clone());
         }
-        (config, store)
+        Some(config)
     }
-}
 
-/// The store, if there is one. Where there should be, but is not, the listener hears that nothing is kept.
-#[cfg(feature = "file")]
-fn opened(store: Store, sink: &EventSink<ResourceEvent>) -> Option<kithara_assets::AssetStore> {
-    use kithara_assets::Reason;
-    use kithara_file::FileEvent;
+    #[cfg(feature = "file")]
+    fn file_events(&self) -> EventSink<kithara_file::FileEvent> {
+        let events = self.sink.map(ResourceEvent::from);
+        // That a playlist is no file is no failure where it is opened as what it is.
+        #[cfg(feature = "hls")]
+        let events = events.filter(|event| {
+            use kithara_file::FileEvent;
+            !matches!(event, FileEvent::DownloadFailed { error } if crate::guess::is_playlist(error))
+        });
+        events
+    }
 
-    store.open().unwrap_or_else(|error| {
-        tracing::warn!(target: "kithara", %error, "nothing is cached");
-        let reason = Reason::Unusable;
-        sink.send(FileEvent::NotKept { reason }.into());
-        None
-    })
+    #[cfg(feature = "hls")]
+    fn hls(&self) -> Option<kithara_hls::HlsConfig> {
+        let Place::Remote { url, net, .. } = &self.place else {
+            return None;
+        };
+        let mut config = kithara_hls::HlsConfig::new(url.clone(), net.clone())
+            .with_events(self.sink.map(ResourceEvent::from))
+            .with_cancel(self.cancel.clone());
+        if let Some(name) = &self.cache_name {
+            config = config.with_cache_name(name.clone());
+        }
+        let (ahead, ignore) = (self.look_ahead_bytes, self.ignore_no_store);
+        Some(self.hls.apply(config, ahead, ignore))
+    }
 }

@@ -7,9 +7,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use kithara::audio::AudioEvent;
-use kithara::{ErrorKind, Resource, ResourceConfig, ResourceEvent, RodioSource};
+use kithara::{ErrorKind, ReadState, Resource, ResourceConfig, ResourceEvent, RodioSource};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use rodio::Source;
+use rodio::source::SeekError;
 
 const RATE: u32 = 44_100;
 
@@ -25,6 +26,11 @@ fn value(index: usize) -> f32 {
 
 /// A 16-bit WAV of [`sample`].
 fn wav(frames: usize, channels: u16) -> Vec<u8> {
+    wav_of(frames, channels, sample)
+}
+
+/// A 16-bit WAV of the given samples.
+fn wav_of(frames: usize, channels: u16, sample: fn(usize) -> i16) -> Vec<u8> {
     let samples = frames * usize::from(channels);
     let len = u32::try_from(samples * 2).unwrap();
     let mut bytes = b"RIFF".to_vec();
@@ -43,11 +49,25 @@ fn wav(frames: usize, channels: u16) -> Vec<u8> {
 }
 
 /// A local file, which needs no name once it is open, decoded as far ahead as there is room.
-fn local(bytes: &[u8]) -> Resource {
+fn local_with(bytes: &[u8], fades: Duration) -> Resource {
     let mut file = tempfile::Builder::new().suffix(".wav").tempfile().unwrap();
     file.write_all(bytes).unwrap();
     let config = ResourceConfig::from_src(file.path().to_owned());
-    Resource::blocking(config.with_preload(usize::MAX)).unwrap()
+    let config = config.with_preload(usize::MAX).with_fades(fades);
+    Resource::blocking(config).unwrap()
+}
+
+/// One whose every sample can be compared.
+fn local(bytes: &[u8]) -> Resource {
+    local_with(bytes, Duration::ZERO)
+}
+
+/// The same over HTTP.
+fn remote(server: &FaultServer) -> ResourceConfig {
+    ResourceConfig::new(server.url("/a.wav"))
+        .unwrap()
+        .without_store()
+        .with_fades(Duration::ZERO)
 }
 
 /// The next samples that are not silence, up to `count` or the end.
@@ -115,10 +135,12 @@ fn what_is_missing_is_silence_and_never_the_end() {
     let (server, gate) = (FaultServer::start(), Gate::new());
     let script = Script::file(bytes.clone()).hold_at(300_000, &gate);
     server.serve("/a.wav", script);
-    let config = ResourceConfig::new(server.url("/a.wav"))
-        .unwrap()
-        .without_store();
-    let mut source = Resource::blocking(config).unwrap().into_source();
+    let config = remote(&server);
+    let mut events = config.events();
+    let resource = Resource::blocking(config).unwrap();
+    let control = resource.control();
+    let spec = resource.spec();
+    let mut source = resource.into_source();
     let mut found = Vec::new();
     let mut silence = 0;
     while silence < 100_000 {
@@ -127,7 +149,17 @@ fn what_is_missing_is_silence_and_never_the_end() {
             sample => found.push(sample),
         }
     }
+    // Silence is counted and moves nothing.
+    let heard = found.len() as u64 / 2;
+    let underruns = control.stats().underruns;
+    assert!(underruns > 0);
+    assert_eq!(control.stats().frames_read, heard);
+    assert_eq!(control.position(), spec.time(heard));
     gate.open();
+    let told = std::iter::from_fn(|| events.recv_blocking().ok()).any(|event| {
+        matches!(event, ResourceEvent::Audio(AudioEvent::Underrun { count }) if count == underruns)
+    });
+    assert!(told);
     found.extend(sound(&mut source, usize::MAX));
     assert_samples(&found, 0, "over HTTP");
     assert_eq!(found.len(), 6 * RATE as usize);
@@ -140,10 +172,10 @@ fn a_paused_source_is_silent_and_goes_on_where_it_was() {
     let mut source = resource.into_source();
     let mut found = sound(&mut source, 10_001);
     control.pause();
-    // What was taken before the pause is still heard: less than a block.
+    // A frame that was begun is ended.
     let rest: Vec<_> = (0..2000).map(|_| source.next().unwrap()).collect();
     let heard = rest.iter().take_while(|sample| **sample != 0.0).count();
-    assert!(heard < 512, "{heard}");
+    assert_eq!(heard, 1);
     assert!(rest[heard..].iter().all(|sample| *sample == 0.0));
     assert!((0..100_000).all(|_| source.next() == Some(0.0)));
     control.resume();
@@ -168,13 +200,63 @@ fn a_seek_lands_on_the_exact_sample_and_keeps_the_channels_in_place() {
         }
         let nanos = (frame as u64 * 1_000_000_000).div_ceil(u64::from(RATE));
         source.try_seek(Duration::from_nanos(nanos)).unwrap();
+        if phase == 1 {
+            // A frame that was begun is ended.
+            source.next();
+        }
         let silence = silence_before(&mut source, frame * 2);
-        phase ^= (silence + 1) & 1;
-        assert_eq!(phase, 1, "a left sample took the place of a right one");
+        assert_eq!(
+            silence % 2,
+            0,
+            "a left sample took the place of a right one"
+        );
+        phase = 1;
     }
     source.try_seek(Duration::from_secs(100)).unwrap();
+    // Of the frame that was begun.
+    assert_ne!(source.next(), None);
     let beyond = sound(&mut source, usize::MAX);
     assert!(beyond.is_empty(), "beyond the end is the end");
+}
+
+#[test]
+fn pauses_seeks_and_changes_of_the_volume_do_not_click() {
+    // As loud as can be, so that any step shows.
+    let loud = wav_of(20 * RATE as usize, 2, |_| i16::MAX);
+    let resource = local_with(&loud, Duration::from_millis(10));
+    let control = resource.control();
+    let mut source = resource.into_source();
+    let loudest = f32::from(i16::MAX) / 32768.0;
+    let mut before = [loudest; 2];
+    // A fade, a ramp of the volume and what dies away may come together.
+    let bound = 3.0 / 441.0 + 1e-5;
+    let mut next = |source: &mut RodioSource| {
+        for before in &mut before {
+            let sample = source.next().unwrap();
+            assert!((sample - *before).abs() <= bound, "{before} to {sample}");
+            *before = sample;
+        }
+    };
+    for round in 0..400_u32 {
+        match round % 16 {
+            1 => control.pause(),
+            5 => control.resume(),
+            8 => control.set_muted(round % 3 == 0),
+            10 => control.set_volume((round % 7) as f32 / 6.0),
+            13 => {
+                let target = Duration::from_millis(1 + u64::from(round) * 45);
+                source.try_seek(target).unwrap();
+            }
+            _ => {}
+        }
+        for _ in 0..=round % 700 {
+            next(&mut source);
+        }
+    }
+    // However fast this reads, sound comes.
+    while control.stats().frames_read <= 10_000 {
+        next(&mut source);
+    }
 }
 
 #[test]
@@ -188,9 +270,7 @@ fn a_title_that_fails_ends_the_source_and_tells_why() {
             Script::of_status(404),
         ],
     );
-    let config = ResourceConfig::new(server.url("/a.wav"))
-        .unwrap()
-        .without_store();
+    let config = remote(&server);
     let mut events = config.events();
     let resource = Resource::blocking(config).unwrap();
     let control = resource.control();
@@ -208,8 +288,26 @@ fn a_title_that_fails_ends_the_source_and_tells_why() {
     };
     assert_eq!(error.kind(), ErrorKind::Http(404), "{error:?}");
     control.close();
-    assert!(source.try_seek(Duration::ZERO).is_err(), "closed for good");
+    let refused = source.try_seek(Duration::ZERO).unwrap_err();
+    let SeekError::Other(why) = refused else {
+        panic!("{refused:?}");
+    };
+    let why = why.downcast_ref::<kithara::Error>().unwrap();
+    assert_eq!(why.kind(), ErrorKind::Closed, "closed for good");
     assert_eq!(source.next(), None);
+}
+
+#[test]
+fn what_is_preloaded_is_there_when_the_open_resolves() {
+    // As many frames as there is room for: two seconds.
+    let mut resource = local(&wav(3 * RATE as usize, 2));
+    let mut buf = vec![0.0; 4 * RATE as usize];
+    let outcome = resource.try_read(&mut buf);
+    assert_eq!(
+        (outcome.frames, outcome.state),
+        (2 * RATE as usize, ReadState::Playing)
+    );
+    assert_samples(&buf, 0, "preloaded");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::Answer;
+use super::link::Link;
 use super::log::{Entry, Log, Outcome};
 use super::request::Request;
 use super::script::{Body, Fault, Script, Step};
@@ -162,7 +163,7 @@ impl Connection {
                 answer,
                 sent,
                 faults.peek().map(|fault| fault.0),
-                script.throttle,
+                most(script),
             );
             if piece.is_empty() {
                 break;
@@ -170,6 +171,9 @@ impl Connection {
             if let Some((rate, since)) = pace {
                 let due = Duration::from_secs_f64((sent + piece.len() as u64) as f64 / rate as f64);
                 self.pause(sleep_until(since + due)).await?;
+            }
+            if let Some(link) = &script.link {
+                self.pause(sleep_until(link.pass(piece.len()))).await?;
             }
             self.write_piece(&piece, answer.chunked, entry).await?;
             sent += piece.len() as u64;
@@ -299,9 +303,18 @@ impl Drop for Connection {
     }
 }
 
-/// The next bytes to write: no further than the next fault, a write's size or a hundredth of a second's worth.
-fn piece(answer: &Answer, sent: u64, next_fault: Option<u64>, throttle: Option<u64>) -> Bytes {
-    let most = throttle.map_or(WRITE as u64, |rate| (rate / 100).clamp(1, WRITE as u64));
+/// The most that is written at once: a write's size, or a hundredth of a second's worth.
+fn most(script: &Script) -> u64 {
+    let paced = script.throttle.map(|rate| (rate / 100).max(1));
+    let linked = script.link.as_ref().map(Link::piece);
+    [paced, linked]
+        .into_iter()
+        .flatten()
+        .fold(WRITE as u64, u64::min)
+}
+
+/// The next bytes to write: no further than the next fault, and no more than `most`.
+fn piece(answer: &Answer, sent: u64, next_fault: Option<u64>, most: u64) -> Bytes {
     let most = next_fault.map_or(most, |at| most.min(at - sent));
     let len = answer.body.len() as u64;
     let start = if answer.endless {

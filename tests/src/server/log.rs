@@ -42,6 +42,8 @@ pub struct LoggedRequest {
     /// client's program has seen at most this many; about 32 KiB may be in the server's send buffer and as much as
     /// the client's receive buffer holds (64 KiB unless it reads) in the client's kernel.
     pub sent_body: u64,
+    /// How many other requests were being answered when it came. One whose last byte the client has may still count.
+    pub beside: usize,
     /// How the answer ended, or that it has not. A client can have the last byte an instant before this says so: use
     /// [`super::FaultServer::wait_until`].
     pub outcome: Outcome,
@@ -91,10 +93,13 @@ impl Entry {
             connection_id,
             at_connection_index,
             sent_body: 0,
+            beside: 0,
             outcome: Outcome::Running,
         };
         let index = log.update(|state| {
-            state.requests.push(logged);
+            let running = |request: &&LoggedRequest| request.outcome == Outcome::Running;
+            let beside = state.requests.iter().filter(running).count();
+            state.requests.push(LoggedRequest { beside, ..logged });
             state.requests.len() - 1
         });
         Self {

@@ -8,6 +8,7 @@ mod answer;
 mod board;
 mod connection;
 mod gate;
+mod link;
 mod log;
 mod request;
 mod script;
@@ -19,6 +20,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 pub use self::gate::Gate;
+pub use self::link::Link;
 pub use self::log::{LoggedRequest, Outcome};
 pub use self::script::{Script, Step};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::gate::Gate;
+use super::link::Link;
 
 /// One answer. Starts polite (ranges, length, validators, keep-alive, `HEAD`, `If-Range`); each method adds one fault.
 ///
@@ -34,6 +35,7 @@ pub struct Script {
     pub(crate) head_delay: Option<Duration>,
     pub(crate) head_gate: Option<Gate>,
     pub(crate) throttle: Option<u64>,
+    pub(crate) link: Option<Link>,
     pub(crate) trailing: Bytes,
     pub(crate) faults: Vec<(Place, Fault)>,
     pub(crate) on_head: Option<Box<Script>>,
@@ -175,6 +177,7 @@ impl Script {
             head_delay: None,
             head_gate: None,
             throttle: None,
+            link: None,
             trailing: Bytes::new(),
             faults: Vec::new(),
             on_head: None,
@@ -396,6 +399,14 @@ impl Script {
         assert!(bytes_per_second > 0, "a rate of 0 is a stall");
         Self {
             throttle: Some(bytes_per_second),
+            ..self
+        }
+    }
+
+    /// Sends the body through this link, which other answers may share.
+    pub fn over(self, link: &Link) -> Self {
+        Self {
+            link: Some(link.clone()),
             ..self
         }
     }

@@ -128,6 +128,8 @@ pub fn config_with(url: &str, options: NetOptions) -> ResourceConfig {
     ResourceConfig::new(url)
         .expect("a URL")
         .without_store()
+        // What is read without waiting is compared as well.
+        .with_fades(Duration::ZERO)
         .with_client(client(options, quick()))
 }
 

@@ -18,6 +18,7 @@ pub(crate) enum Task {
     Abandon,
     Save(Stretch),
     Commit(u64),
+    KeepIndex(Arc<[u8]>),
     /// Nobody is left.
     Retire,
     Nothing,
@@ -60,6 +61,12 @@ impl Body {
             }
             if let Some(end) = state.end.filter(|_| state.complete) {
                 return Task::Commit(end);
+            }
+            if state.has_new_index()
+                && let Some(index) = state.index.clone()
+            {
+                state.index_is_new = false;
+                return Task::KeepIndex(index);
             }
         }
         if state.members.is_empty() && state.expected == 0 {

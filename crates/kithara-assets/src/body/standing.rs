@@ -23,6 +23,9 @@ pub(super) struct State {
     pub(super) base: Base,
     pub(super) window: Window,
     pub(super) end: Option<u64>,
+    /// What a reader has found out about where things lie in the bytes, and whether that is still to be saved.
+    pub(super) index: Option<Arc<[u8]>>,
+    pub(super) index_is_new: bool,
     /// Declared whole, with all bytes there.
     pub(super) complete: bool,
     /// Why nothing more is saved, if nothing is.
@@ -91,7 +94,7 @@ impl State {
     pub(super) fn is_done(&self) -> bool {
         let busy = self.bypass.is_none()
             && !self.superseded
-            && (self.complete || self.window.is_awaited());
+            && (self.complete || self.window.is_awaited() || self.has_new_index());
         self.members.is_empty() && self.expected == 0 && !busy
     }
 
@@ -101,7 +104,13 @@ impl State {
         }
         (self.superseded && !self.abandoned)
             || (self.members.is_empty() && self.expected == 0)
-            || (self.bypass.is_none() && (self.complete || self.window.has_next()))
+            || (self.bypass.is_none()
+                && (self.complete || self.window.has_next() || self.has_new_index()))
+    }
+
+    /// Whether there is an index to be saved, and something saved that it belongs to.
+    pub(super) fn has_new_index(&self) -> bool {
+        self.index_is_new && !self.stored.is_empty()
     }
 
     /// Takes in the bytes that aren't there yet: what is covered never changes.

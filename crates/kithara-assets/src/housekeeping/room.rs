@@ -97,6 +97,16 @@ impl Housekeeping {
         }
     }
 
+    /// Whether `more` bytes fit beside everything there is. The folder is going to change if they do.
+    pub(crate) fn has_room(&mut self, more: u64) -> bool {
+        let fits = self.ledger().bytes().saturating_add(more) <= self.budget.bytes;
+        let fits = fits && self.short_of_free(more) == 0;
+        if fits {
+            self.spoil();
+        }
+        fits
+    }
+
     /// Sees to it that `more` bytes of a title, which are going to be saved now, fit, by removing what was unused for
     /// longest.
     pub(crate) fn make_room(&mut self, more: u64, title: &Title) -> Result<(), Reason> {

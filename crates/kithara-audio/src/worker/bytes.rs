@@ -74,6 +74,18 @@ impl ByteSource for AttentiveBytes {
     fn is_remote(&self) -> bool {
         self.inner.is_remote()
     }
+
+    fn load_index(&self) -> Option<Arc<[u8]>> {
+        self.inner.load_index()
+    }
+
+    fn keeps_index(&self) -> bool {
+        self.inner.keeps_index()
+    }
+
+    fn keep_index(&self, index: Vec<u8>) {
+        self.inner.keep_index(index);
+    }
 }
 
 fn is_interrupted(error: &io::Error) -> bool {

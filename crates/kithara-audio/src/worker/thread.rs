@@ -71,15 +71,27 @@ impl Job {
     {
         match self.open(open) {
             Ok(audio) => self.slot.deliver(Ok(audio)),
-            Err(Halt::Unwanted) => return self.slot.deliver(Err(AudioError::Closed)),
-            Err(Halt::Failed(error)) => {
-                self.config.events.send(AudioEvent::Error(error.clone()));
-                return self.slot.deliver(Err(error));
-            }
+            Err(halt) => return self.refuse(halt),
         }
         if let Some(worker) = &mut self.worker {
             worker.run();
         }
+    }
+
+    /// The title is not opened.
+    fn refuse(&mut self, halt: Halt) {
+        // Before anybody hears of it, and tries again.
+        if let Some(worker) = self.worker.take() {
+            worker.into_chain().give_back();
+        }
+        let error = match halt {
+            Halt::Unwanted => AudioError::Closed,
+            Halt::Failed(error) => {
+                self.config.events.send(AudioEvent::Error(error.clone()));
+                error
+            }
+        };
+        self.slot.deliver(Err(error));
     }
 
     fn open<F>(&mut self, open: F) -> Result<Audio, Halt>
@@ -96,6 +108,10 @@ impl Job {
         }
         let options = DecoderOptions {
             codec: self.config.codec,
+            gapless: self.config.gapless,
+            backends: self.config.backends.clone(),
+            preference: self.config.preference.clone(),
+            floats: self.config.floats,
             pool: self.config.pool.clone(),
             guard: self.guard(),
         };
@@ -107,23 +123,15 @@ impl Job {
         );
         let opened = title.open_next();
         self.shared.set_opening(false);
-        let Some(spec) = title.spec().filter(|_| matches!(opened, Ok(true))) else {
+        let Some(run) = title.run().filter(|_| matches!(opened, Ok(true))) else {
             opened?;
             let name = title.info().name;
             return Err(Halt::Failed(AudioError::Decode(DecodeError::Empty {
                 name,
             })));
         };
-        self.shared.set_spec(spec);
         let (metadata, info) = (title.metadata(), title.info());
-        let events = self.config.events.clone();
-        let fresh = Worker::new(
-            Arc::clone(&self.shared),
-            events,
-            title,
-            spec,
-            self.config.buffer,
-        )?;
+        let fresh = Worker::new(Arc::clone(&self.shared), title, run.spec, &self.config)?;
         let worker = self.worker.insert(fresh);
         if !worker.preload(self.config.preload) {
             return Err(Halt::Unwanted);
@@ -139,12 +147,7 @@ impl Job {
             info,
             company: OnceLock::new(),
         }));
-        Ok(Audio::new(
-            Arc::clone(held),
-            *feed,
-            spec,
-            self.config.pool.clone(),
-        ))
+        Ok(Audio::new(Arc::clone(held), *feed, &self.config))
     }
 
     /// Tells the reader, and whoever opens, when the watchdog gives this thread up: it may never return to say so.

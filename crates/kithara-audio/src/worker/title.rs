@@ -1,18 +1,28 @@
-//! The title as one sequence of blocks: opens its runs one after another and decodes them.
+//! The title as one sequence of decoded chunks: opens its runs one after another and decodes them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_decode::{
-    DecodeError, DecoderFactory, DecoderOptions, InnerDecoder, MediaDuration, Notice, PcmSpec,
+    DecodeError, DecoderFactory, DecoderOptions, InnerDecoder, MediaDuration, Notice, PcmChunk,
     SeekMode, TrackMetadata,
 };
-use kithara_stream::{EventSink, Interrupt, MediaInfo, Run, SeekRoute, Source, StreamError};
+use kithara_stream::{
+    EventSink, Interrupt, MediaInfo, Run, RunCause, SeekRoute, Source, StreamError, Timing,
+};
 
 use super::bytes::AttentiveBytes;
-use super::conform::{Block, conform};
+use super::clock::Clocks;
+use super::history::RunFacts;
+use super::join::Join;
+use super::splice::Splice;
 use crate::shared::Shared;
 use crate::{AudioError, AudioEvent};
+
+/// How often a run that begins behind the target of a seek is given up for an earlier one.
+const RETRIES: u32 = 3;
+/// How much earlier than seems to be needed.
+const EARLIER: Duration = Duration::from_secs(1);
 
 /// Why the title yields nothing now.
 #[derive(Debug)]
@@ -32,34 +42,62 @@ impl From<AudioError> for Halt {
 /// Where a seek went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Landed {
-    /// The frame of the title that comes next.
+    /// The run it went to, if it is the one that is open.
+    pub(super) run: Option<RunFacts>,
+    /// The frame of that run that comes next.
     pub(super) frame: u64,
     pub(super) exact: bool,
 }
 
+/// A chunk and the run it is from.
+pub(super) struct Decoded {
+    pub(super) run: RunFacts,
+    pub(super) chunk: PcmChunk,
+}
+
 /// A source and the decoder of its current run.
 pub(super) struct Title {
-    shared: Arc<Shared>,
-    events: EventSink<AudioEvent>,
-    options: DecoderOptions,
+    pub(super) shared: Arc<Shared>,
+    pub(super) events: EventSink<AudioEvent>,
+    pub(super) options: DecoderOptions,
+    /// Kept after its last block, because a seek may go back into it. Goes before the source: with that goes what keeps
+    /// what the decoder has found out.
+    pub(super) current: Option<Current>,
     source: Box<dyn Source>,
     interrupt: Interrupt,
-    /// Kept after its last block, because a seek may go back into it.
-    current: Option<Current>,
-    /// The layout of the first run.
-    spec: Option<PcmSpec>,
-    /// Frames before this one are decoded only to get there.
-    trim_to: u64,
+    /// Runs opened so far.
+    runs: u64,
     duration: Option<MediaDuration>,
+    /// How long the title is by the run that said so last.
+    stated: Option<MediaDuration>,
+    pub(super) clocks: Clocks,
+    pub(super) splice: Splice,
+    /// Decoded, and waiting until silence was given.
+    pub(super) held: Option<PcmChunk>,
 }
 
 /// A run that is being decoded.
-struct Current {
+pub(super) struct Current {
+    number: u64,
     start: Duration,
-    decoder: Box<dyn InnerDecoder>,
+    /// Where its frames belong, if its media tells; else they are counted from its start.
+    pub(super) join: Option<Join>,
+    /// Every frame of it was decoded.
+    ended: bool,
+    /// What was to follow in it will not come.
+    cut: bool,
+    pub(super) decoder: Box<dyn InnerDecoder>,
 }
 
 impl Current {
+    fn facts(&self) -> RunFacts {
+        RunFacts {
+            number: self.number,
+            start: self.start,
+            spec: self.decoder.spec(),
+        }
+    }
+
     /// The time at which the run ends, and with it the title as far as known.
     fn end(&self) -> Option<MediaDuration> {
         Some(match self.decoder.duration()? {
@@ -83,15 +121,22 @@ impl Title {
             options,
             source,
             current: None,
-            spec: None,
-            trim_to: 0,
+            runs: 0,
             duration: None,
+            stated: None,
+            clocks: Clocks::default(),
+            splice: Splice::default(),
+            held: None,
         }
     }
 
-    /// The layout of every block, once the first run is open.
-    pub(super) fn spec(&self) -> Option<PcmSpec> {
-        self.spec
+    /// The run that is being decoded.
+    pub(super) fn run(&self) -> Option<RunFacts> {
+        let run = self.current.as_ref()?;
+        match run.join {
+            Some(_) => self.splice.facts(),
+            None => Some(run.facts()),
+        }
     }
 
     pub(super) fn metadata(&self) -> TrackMetadata {
@@ -106,92 +151,152 @@ impl Title {
             .map_or_else(MediaInfo::default, |run| run.decoder.info().clone())
     }
 
-    /// Opens the next run; false at the end of the title. A seek does not interrupt this, because the bytes of a run
-    /// are handed out once; a close does.
+    /// Opens the next run; false at the end of the title. A seek does not interrupt this where the bytes of a run are handed out
+    /// once; a close does.
     pub(super) fn open_next(&mut self) -> Result<bool, Halt> {
-        let Some(run) = self.ask_source(|source| source.next_run())? else {
-            return Ok(false);
-        };
-        self.shared.set_opening(true);
-        let opened = self.open(run);
-        self.shared.set_opening(false);
-        let current = opened?;
-        let spec = current.decoder.spec();
-        self.events.send(AudioEvent::FormatDetected {
-            spec,
-            info: current.decoder.info().clone(),
-        });
-        self.spec.get_or_insert(spec);
-        self.current = Some(current);
-        self.note_duration();
-        Ok(true)
+        loop {
+            let Some(run) = self.ask_source(|source| source.next_run())? else {
+                self.note_end();
+                return Ok(false);
+            };
+            self.note_title(run.title);
+            if let Some(until) = run.silence {
+                self.announce(run.start, until);
+                if self.splice.facts().is_some() {
+                    return Ok(true);
+                }
+                // What comes next tells in which layout.
+                continue;
+            }
+            let Some(current) = self.open(run)? else {
+                continue;
+            };
+            self.events.send(AudioEvent::FormatDetected {
+                spec: current.decoder.spec(),
+                info: current.decoder.info().clone(),
+            });
+            self.current = Some(current);
+            self.note_duration();
+            return Ok(true);
+        }
     }
 
-    /// The next block; `None` at the end of the title.
-    pub(super) fn next_block(&mut self) -> Result<Option<Block>, Halt> {
+    /// The next chunk; `None` at the end of the title.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<Decoded>, Halt> {
         loop {
-            let chunk = match &mut self.current {
-                Some(run) => run.decoder.next_chunk(),
-                None => Ok(None),
+            if let Some(silence) = self.next_silence()? {
+                return Ok(Some(silence));
+            }
+            let chunk = match (self.held.take(), &mut self.current) {
+                (Some(chunk), _) => Ok(Some(chunk)),
+                (None, Some(run)) => run.decoder.next_chunk(),
+                (None, None) => Ok(None),
             };
             self.report_notices();
-            match chunk {
-                Ok(Some(chunk)) => {
-                    let Some(spec) = self.spec else {
-                        return Ok(None);
+            match (chunk, self.run()) {
+                (Ok(Some(chunk)), Some(run)) => {
+                    let Some(chunk) = self.joined(chunk)? else {
+                        continue;
                     };
-                    let base = self
-                        .current
-                        .as_ref()
-                        .map_or(0, |run| spec.frames(run.start));
-                    let mut block = conform(chunk, spec, base)?;
-                    block.trim_to(self.trim_to);
-                    if !block.samples().is_empty() {
-                        return Ok(Some(block));
-                    }
+                    // A decoder's word for all of its chunks counts less than a chunk's for itself.
+                    let spec = chunk.spec;
+                    let run = RunFacts { spec, ..run };
+                    return Ok(Some(Decoded { run, chunk }));
                 }
-                Ok(None) => {
+                (Ok(_), _) => {
+                    if let Some(run) = &mut self.current {
+                        run.ended = true;
+                    }
                     self.note_duration();
                     if !self.open_next()? {
                         return Ok(None);
                     }
                 }
-                Err(error) => self.survive(error)?,
+                // The next run has what follows.
+                (Err(error), _) if error.is_cut_off() => {
+                    let run = self.current.as_mut();
+                    // Silence may have followed it.
+                    let again = run.is_some_and(|run| std::mem::replace(&mut run.cut, true));
+                    if !self.open_next()? {
+                        return if again {
+                            Ok(None)
+                        } else {
+                            Err(Halt::Failed(error.into()))
+                        };
+                    }
+                }
+                (Err(error), Some(_)) if self.is_rejected(&error)? => {
+                    if !self.open_next()? {
+                        return Ok(None);
+                    }
+                }
+                (Err(error), _) => self.survive(error)?,
             }
         }
     }
 
-    /// Goes to `target`; the next block starts there. Beyond the end it is the end.
-    pub(super) fn seek(&mut self, target: Duration, mode: SeekMode) -> Result<Landed, Halt> {
-        self.trim_to = 0;
-        match self.ask_source(|source| source.seek(target))? {
-            SeekRoute::WithinRun => self.seek_in_run(target, mode),
-            SeekRoute::NewRun => {
-                self.current = None;
-                self.open_next()?;
-                // The run begins at or before the target; the rest of the way is decoded.
-                let frame = self.spec.map_or(0, |spec| spec.frames(target));
-                self.trim_to = frame;
-                Ok(Landed { frame, exact: true })
+    /// Goes to `target`, or, in the run that is open, to the frame that `lead_in` names. Beyond the end it is the end.
+    pub(super) fn seek(
+        &mut self,
+        target: Duration,
+        mode: SeekMode,
+        lead_in: impl Fn(&RunFacts) -> Option<u64>,
+    ) -> Result<Landed, Halt> {
+        let mut wanted = target;
+        for left in (0..=RETRIES).rev() {
+            match self.ask_source(|source| source.seek(wanted))? {
+                SeekRoute::WithinRun => return self.seek_in_run(target, mode, lead_in),
+                SeekRoute::NewRun => {}
+            }
+            self.current = None;
+            self.held = None;
+            self.splice.restart();
+            self.open_next()?;
+            match self.late(target) {
+                Some(late) if left > 0 && !wanted.is_zero() => {
+                    wanted = wanted.saturating_sub(late + EARLIER);
+                }
+                _ => break,
             }
         }
+        // The run begins at or before the target; the rest of the way is decoded.
+        Ok(Landed {
+            run: None,
+            frame: 0,
+            exact: self.late(target).is_none() && self.is_sure(),
+        })
     }
 
-    fn seek_in_run(&mut self, target: Duration, mode: SeekMode) -> Result<Landed, Halt> {
+    fn seek_in_run(
+        &mut self,
+        target: Duration,
+        mode: SeekMode,
+        lead_in: impl Fn(&RunFacts) -> Option<u64>,
+    ) -> Result<Landed, Halt> {
         if self.current.is_none() && !self.open_next()? {
             // Its run could not be opened, and is not handed out again.
             return Err(Halt::Failed(self.shared.failure()));
         }
+        self.held = None;
+        self.splice.restart();
         loop {
-            let Some(run) = &mut self.current else {
+            let facts = self.run();
+            let (Some(run), Some(facts)) = (&mut self.current, facts) else {
                 return Err(Halt::Failed(self.shared.failure()));
             };
-            match run.decoder.seek(target.saturating_sub(run.start), mode) {
+            let begin = run.join.as_ref().map_or(0, Join::begin);
+            let start = run.start.max(facts.spec.time(begin));
+            let time = lead_in(&facts).map_or_else(
+                || target.saturating_sub(start),
+                |frame| facts.spec.time(frame.saturating_sub(begin)),
+            );
+            match run.decoder.seek(time, mode) {
                 Ok(landing) => {
-                    let base = run.decoder.spec().frames(run.start);
+                    run.ended = false;
                     self.note_duration();
                     return Ok(Landed {
-                        frame: base.saturating_add(landing.frame),
+                        run: Some(facts),
+                        frame: landing.frame.saturating_add(begin),
                         exact: landing.exact,
                     });
                 }
@@ -200,18 +305,55 @@ impl Title {
         }
     }
 
-    fn open(&self, run: Run) -> Result<Current, Halt> {
+    /// Opens a run; `None` if nothing of it will come, and the next one has it again.
+    fn open(&mut self, run: Run) -> Result<Option<Current>, Halt> {
+        let number = self.runs;
+        self.runs += 1;
+        let is_stamped = matches!(run.timing, Timing::Stamped { .. });
         let bytes =
             AttentiveBytes::new(run.bytes, Arc::clone(&self.shared), self.interrupt.clone());
-        let opened = DecoderFactory::open(Box::new(bytes), &run.info, &self.options);
-        match opened {
-            Ok(decoder) => Ok(Current {
-                start: run.start,
-                decoder,
-            }),
-            Err(error) if error.is_interrupted() => Err(Halt::Unwanted),
-            Err(error) => Err(Halt::Failed(error.into())),
-        }
+        let before = match run.cause {
+            RunCause::VariantSwitch => self.current.take_if(|before| before.ended),
+            _ => None,
+        };
+        // A stretch of a title is asked for anew by every seek.
+        self.shared.set_opening(number == 0 || !is_stamped);
+        let opened = match before {
+            Some(before) => DecoderFactory::open_after(
+                Box::new(bytes),
+                &run.info,
+                &self.options,
+                before.decoder,
+            ),
+            None => DecoderFactory::open(Box::new(bytes), &run.info, &self.options),
+        };
+        self.shared.set_opening(false);
+        let decoder = match opened {
+            Ok(decoder) => decoder,
+            Err(error) if error.is_interrupted() => return Err(Halt::Unwanted),
+            Err(error) if error.is_cut_off() => return Ok(None),
+            Err(error) if is_stamped && self.rejects(&error)? => return Ok(None),
+            Err(error) => return Err(Halt::Failed(error.into())),
+        };
+        let join = match run.timing {
+            Timing::Stamped { clock } => {
+                self.splice.enter(decoder.spec(), number);
+                Some(self.enter(clock, run.start, run.cause, decoder.as_ref()))
+            }
+            Timing::Own => None,
+        };
+        Ok(Some(Current {
+            number,
+            start: if is_stamped {
+                Duration::ZERO
+            } else {
+                run.start
+            },
+            join,
+            ended: false,
+            cut: false,
+            decoder,
+        }))
     }
 
     /// Asks the source again for as long as it answers to interrupts of the past.
@@ -232,6 +374,33 @@ impl Title {
                 return Err(Halt::Unwanted);
             }
         }
+    }
+
+    /// Whether what follows comes in the next run, because the source does something about what does not decode.
+    fn is_rejected(&mut self, error: &DecodeError) -> Result<bool, Halt> {
+        let stamped = self.current.as_ref().is_some_and(|run| run.join.is_some());
+        if !stamped || error.is_interrupted() {
+            return Ok(false);
+        }
+        self.rejects(error)
+    }
+
+    /// Tells the source that what it gave does not decode.
+    fn rejects(&mut self, error: &DecodeError) -> Result<bool, Halt> {
+        // What nobody decodes is worth its own name, and what could not be had is known there already.
+        let damaged = matches!(
+            error,
+            DecodeError::Corrupt { .. }
+                | DecodeError::Truncated { .. }
+                | DecodeError::WrongContent { .. }
+                | DecodeError::Empty { .. }
+                | DecodeError::TooLarge { .. }
+        );
+        if !damaged {
+            return Ok(false);
+        }
+        let why = error.to_string();
+        self.ask_source(|source| source.reject(why.clone()))
     }
 
     /// Sorts out a decoder's failure: an interrupt of the past is none.
@@ -257,13 +426,41 @@ impl Title {
                 Notice::JunkSkipped { offset, bytes } => {
                     self.events.send(AudioEvent::JunkSkipped { offset, bytes });
                 }
+                Notice::BackendRefused { backend, reason } => {
+                    self.events
+                        .send(AudioEvent::BackendRefused { backend, reason });
+                }
                 other => tracing::debug!(?other, "a notice nobody is told of"),
             }
         }
     }
 
+    /// How long the title is by its protocol.
+    fn note_title(&mut self, stated: Option<MediaDuration>) {
+        if stated.is_some() && stated != self.stated {
+            self.stated = stated;
+            self.set_duration(stated);
+        }
+    }
+
     fn note_duration(&mut self) {
-        let duration = self.current.as_ref().and_then(Current::end);
+        // What the protocol says counts; a stretch of a title knows nothing of its end.
+        if let Some(run) = &self.current
+            && run.join.is_none()
+            && self.stated.is_none()
+        {
+            self.set_duration(run.end());
+        }
+    }
+
+    /// Where the title was found to end.
+    fn note_end(&mut self) {
+        if let Some(end) = self.splice.reached_time() {
+            self.set_duration(Some(MediaDuration::Exact(end)));
+        }
+    }
+
+    fn set_duration(&mut self, duration: Option<MediaDuration>) {
         if duration != self.duration {
             self.duration = duration;
             self.shared.set_duration(duration);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kithara_stream::{AudioCodec, ContainerFormat};
+use symphonia::core::codecs::audio::AudioCodecParameters;
 
 use super::frames::{FrameHead, Frames, Promise, Rate, Syntax};
 use crate::aac::{AacConfig, RATES};
@@ -61,15 +62,7 @@ pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, 
             "ADTS with several raw data blocks in a frame",
         ));
     }
-    let config = AacConfig {
-        object_type: u32::from(head[2] >> 6) + 1,
-        sample_rate: frame.sample_rate,
-        channel_configuration: u32::from(head[2] & 1) << 2 | u32::from(head[3] >> 6),
-        sbr: false,
-        ps: false,
-        short_frames: false,
-    };
-    let params = config.params()?;
+    let params = params(&head, &frame)?;
     let mean = mean_bytes(&mut input, first)? / 1024.0;
     let duration = input.len().and_then(|len| {
         let frames = len.saturating_sub(first) as f64 / mean;
@@ -78,21 +71,31 @@ pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, 
     });
     let frames = Frames::<AdtsSyntax>::new(input, first, Rate::Mean(mean), Promise::default())?;
     let track = Track {
+        trim: None,
         container: ContainerFormat::Adts,
         codec: AudioCodec::AacLc,
         params,
         frames: None,
         duration,
         metadata,
+        stamp: None,
         notices: Vec::new(),
     };
     Ok((track, Box::new(frames)))
 }
 
-/// The mean size of the frames at hand.
+/// What the decoder must know, by the header of a frame.
+pub(crate) fn params(head: &[u8; 7], frame: &FrameHead) -> Result<AudioCodecParameters> {
+    let channels = (head[2] & 1) << 2 | head[3] >> 6;
+    let config = AacConfig::from_adts((head[2] >> 6) + 1, frame.sample_rate, channels);
+    config.params(&config.written_adts())
+}
+
+/// The mean size of the frames at hand. Of a part of a title nobody asks for places, and the first will do.
 fn mean_bytes(input: &mut Input, first: u64) -> Result<f64> {
     input.seek(first);
-    let window = input.peek(8 * 1024)?;
+    let look = if input.is_part() { 7 } else { 8 * 1024 };
+    let window = input.peek(look)?;
     let (mut at, mut count) = (0usize, 0u32);
     while let Some(head) = window.get(at..).and_then(AdtsSyntax::parse) {
         at += head.bytes;

@@ -46,21 +46,15 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
                     u64::from(length).saturating_sub(8 + offset),
                 ));
             }
-            name @ (b"NAME" | b"AUTH" | b"ANNO") if length <= 4096 => {
-                let text = tags::text(input.peek(length as usize)?, length as usize);
-                match name {
-                    b"NAME" => metadata.title = text,
-                    b"AUTH" => metadata.artist = text,
-                    _ => metadata.comment = text,
-                }
-            }
-            _ => {}
+            name => tags::chunk(&mut input, codec::array(name, 0), length, &mut metadata)?,
         }
+        let next = body + u64::from(length) + u64::from(length & 1);
         // The format may come after the sound: then, and only then, it is fetched from there.
         if let (Some(common), Some((start, bytes))) = (&common, sound) {
+            tags::chunks_behind(&mut input, next, u32::from_be_bytes, &mut metadata);
             return open_sound(input, common, start, bytes, metadata);
         }
-        input.seek(body + u64::from(length) + u64::from(length & 1));
+        input.seek(next);
     }
     Err(Fault::TooLarge {
         what: "the number of chunks",
@@ -124,12 +118,14 @@ fn open_sound(
         block_frames: 1,
     });
     let track = Track {
+        trim: None,
         container: ContainerFormat::Aiff,
         codec: AudioCodec::Pcm,
         params,
         frames: layout.frames(),
         duration: None,
         metadata,
+        stamp: None,
         notices: Vec::new(),
     };
     Ok((track, Box::new(Blocks::new(input, layout))))

@@ -12,6 +12,7 @@ use crate::codec::{self, PcmCoding};
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::trim::Trim;
 use crate::{MediaDuration, TrackMetadata, limits, memory};
 
 /// Chunks looked at.
@@ -47,7 +48,8 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
     if head[4..6] != [0, 1] {
         return Err(Fault::unsupported("this version of CAF"));
     }
-    let chunks = read_chunks(&mut input)?;
+    let mut chunks = read_chunks(&mut input)?;
+    drop(read_info_behind(&mut input, &mut chunks));
     let description = chunks
         .description
         .ok_or_else(|| Fault::corrupt("no audio description"))?;
@@ -87,9 +89,7 @@ fn read_chunks(input: &mut Input) -> Result<Chunks> {
                 chunks.cookie = Some(memory::copy(input.take(length as usize)?)?);
             }
             b"pakt" => chunks.table = Some((body, length)),
-            b"info" if length <= 64 * 1024 => {
-                read_info(input.peek(length as usize)?, &mut chunks.metadata);
-            }
+            b"info" => tags::caf_info(&tags::take(input, length)?, &mut chunks.metadata),
             _ => {}
         }
         input.seek(body.saturating_add(length));
@@ -123,11 +123,23 @@ fn read_description(input: &mut Input) -> Result<Description> {
     })
 }
 
-fn read_info(info: &[u8], metadata: &mut TrackMetadata) {
-    let mut fields = info.get(4..).unwrap_or_default().split(|byte| *byte == 0);
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        tags::named(name, tags::text(value, value.len()), metadata);
+/// Texts may stand behind the audio: they are looked for where that costs nothing, and what is wrong there is nobody's
+/// business.
+fn read_info_behind(input: &mut Input, chunks: &mut Chunks) -> Result<()> {
+    let Some((start, Some(bytes))) = chunks.data.filter(|_| tags::is_near(input)) else {
+        return Ok(());
+    };
+    input.seek(start.saturating_add(bytes));
+    for _ in 0..MAX_CHUNKS {
+        let head: [u8; 12] = input.array()?;
+        let length = u64::from_be_bytes(codec::array(&head, 4));
+        let body = input.pos();
+        if head.starts_with(b"info") {
+            tags::caf_info(&tags::take(input, length)?, &mut chunks.metadata);
+        }
+        input.seek(body.saturating_add(length));
     }
+    Ok(())
 }
 
 fn rate(description: &Description) -> u32 {
@@ -207,12 +219,14 @@ fn open_blocks(
         block_frames: layout.block_frames,
     });
     let track = Track {
+        trim: None,
         container: ContainerFormat::Caf,
         codec,
         params,
         frames: layout.frames(),
         duration: None,
         metadata: chunks.metadata,
+        stamp: None,
         notices: Vec::new(),
     };
     Ok((track, Box::new(Blocks::new(input, layout))))
@@ -248,29 +262,31 @@ fn open_packets(
             let cookie = chunks
                 .cookie
                 .ok_or_else(|| Fault::corrupt("AAC without its cookie"))?;
-            let config = AacConfig::in_descriptor(&cookie)
-                .ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
-            params = config.params()?;
-            AudioCodec::AacLc
+            let bytes = AacConfig::find(&cookie).unwrap_or_default();
+            let config =
+                AacConfig::parse(bytes).ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
+            params = config.params(bytes)?;
+            config.codec()
         }
         _ => return Err(unsupported(desc)),
     };
     let Some((at, length)) = chunks.table else {
         return Err(Fault::Truncated(None));
     };
-    let table = read_table(&mut input, desc, (at, length), start)?;
+    let (table, ends) = read_table(&mut input, desc, (at, length), start)?;
     input.seek(start);
     let track = Track {
+        trim: ends.trim(table.frames()),
         container: ContainerFormat::Caf,
         codec,
         params,
-        // The last packet may be shorter than the table has room to say.
-        frames: None,
-        duration: Some(MediaDuration::Exact(spec.time(table.frames()))),
+        frames: ends.decoded(codec, table.frames()),
+        duration: Some(MediaDuration::Estimate(spec.time(table.frames()))),
         metadata: chunks.metadata,
+        stamp: None,
         notices: Vec::new(),
     };
-    let primers = u64::from(codec == AudioCodec::AacLc);
+    let primers = u64::from(codec != AudioCodec::Alac);
     Ok((track, Box::new(table.packets(input, primers))))
 }
 
@@ -279,9 +295,10 @@ fn read_table(
     desc: &Description,
     at: (u64, u64),
     start: u64,
-) -> Result<PacketTable> {
+) -> Result<(PacketTable, Ends)> {
     input.seek(at.0);
     let head: [u8; 24] = input.array()?;
+    let ends = Ends::parse(&head);
     let count = u64::from_be_bytes(codec::array(&head, 0));
     let left = at.1.saturating_sub(24);
     // Each packet takes at least one byte of the table.
@@ -309,7 +326,52 @@ fn read_table(
         }
         table.push(TableEntry { bytes, frames })?;
     }
-    Ok(table)
+    Ok((table, ends))
+}
+
+/// What the head of a packet table says of both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    /// Frames of the source.
+    valid: u64,
+    /// Frames before and behind those.
+    priming: u64,
+    remainder: u64,
+}
+
+impl Ends {
+    /// Less than nothing is nothing.
+    fn parse(head: &[u8; 24]) -> Self {
+        let word = |at| u64::try_from(i32::from_be_bytes(codec::array(head, at))).unwrap_or(0);
+        Self {
+            valid: u64::try_from(i64::from_be_bytes(codec::array(head, 8))).unwrap_or(0),
+            priming: word(16),
+            remainder: word(20),
+        }
+    }
+
+    /// Of so many frames in whole packets. Writers that know nothing call all of them valid.
+    fn trim(&self, frames: u64) -> Option<Trim> {
+        let signalled = self.priming > 0 || self.remainder > 0;
+        let fewer = (1..frames).contains(&self.valid);
+        match self.valid {
+            total @ 1.. if signalled || fewer => Some(Trim {
+                front: self.priming,
+                total: Some(total),
+            }),
+            0 if signalled => Trim::between(self.priming, self.remainder, frames),
+            _ => None,
+        }
+    }
+
+    /// What whole packets decode to. The last one of ALAC is as short as it says itself.
+    fn decoded(&self, codec: AudioCodec, frames: u64) -> Option<u64> {
+        match (codec, self.remainder) {
+            (AudioCodec::Alac, 0) => None,
+            (AudioCodec::Alac, remainder) => frames.checked_sub(remainder),
+            _ => Some(frames),
+        }
+    }
 }
 
 /// A number in groups of seven bits, the highest first.
@@ -323,4 +385,38 @@ fn read_number(input: &mut Input) -> Result<u64> {
         }
     }
     Err(Fault::corrupt("a number of the packet table has no end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_table_tells_the_ends_as_far_as_they_make_sense() {
+        let head = |valid: i64, priming: i32, remainder: i32| {
+            let mut head = [0; 24];
+            head[8..16].copy_from_slice(&valid.to_be_bytes());
+            head[16..20].copy_from_slice(&priming.to_be_bytes());
+            head[20..24].copy_from_slice(&remainder.to_be_bytes());
+            head
+        };
+        // Of 90112 frames in whole packets.
+        for (valid, priming, remainder, trim) in [
+            (88_200, 1024, 888, Some((1024, 88_200))),
+            (90_112, 0, 0, None),
+            (0, 0, 0, None),
+            (88_200, 0, 0, Some((0, 88_200))),
+            (0, 1024, 888, Some((1024, 88_200))),
+            (0, i32::MAX, i32::MAX, None),
+            (i64::MIN, i32::MIN, i32::MIN, None),
+            // Clamped where the frames are counted.
+            (i64::MAX, 1024, -5, Some((1024, i64::MAX as u64))),
+        ] {
+            let ends = Ends::parse(&head(valid, priming, remainder));
+            let found = ends
+                .trim(90_112)
+                .map(|trim| (trim.front, trim.total.unwrap_or(0)));
+            assert_eq!(found, trim, "{valid} {priming} {remainder}");
+        }
+    }
 }

@@ -75,6 +75,17 @@ pub(crate) fn body(input: &mut Input, element: &Element, limit: u64) -> Result<V
     }
 }
 
+/// The body of an element that is a number, which costs no memory.
+pub(crate) fn scalar<'a>(input: &'a mut Input, element: &Element) -> Result<&'a [u8]> {
+    match element.size {
+        Some(size @ ..=8) => input.take(size as usize),
+        _ => Err(Fault::TooLarge {
+            what: "a Matroska number",
+            limit: 8,
+        }),
+    }
+}
+
 pub(crate) fn unsigned(body: &[u8]) -> u64 {
     body.iter()
         .take(8)
@@ -89,8 +100,17 @@ pub(crate) fn float(body: &[u8]) -> f64 {
     }
 }
 
-/// The children of a master element that is held in memory.
-pub(crate) fn children(mut rest: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+/// A child of a master element of which the front is held in memory.
+pub(crate) struct Part<'a> {
+    pub(crate) id: u32,
+    /// The bytes of its body.
+    pub(crate) size: u64,
+    /// As many of them as there are.
+    pub(crate) front: &'a [u8],
+}
+
+/// The children of a master element, the last of which may be cut.
+pub(crate) fn parts(mut rest: &[u8]) -> impl Iterator<Item = Part<'_>> {
     std::iter::from_fn(move || {
         let width = rest.first()?.leading_zeros() as usize + 1;
         let id = rest.get(..width).filter(|_| width <= 4)?;
@@ -98,10 +118,17 @@ pub(crate) fn children(mut rest: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
             .iter()
             .fold(0, |value, byte| value << 8 | u32::from(*byte));
         let (size, size_width) = number_in(&rest[width..])?;
-        let from = width + size_width;
-        let to = from.checked_add(usize::try_from(size).ok()?)?;
-        let body = rest.get(from..to)?;
-        rest = &rest[to..];
-        Some((id, body))
+        let body = &rest[width + size_width..];
+        let have = usize::try_from(size).map_or(body.len(), |size| size.min(body.len()));
+        let (front, tail) = body.split_at(have);
+        rest = tail;
+        Some(Part { id, size, front })
     })
+}
+
+/// The children of a master element that is held in memory.
+pub(crate) fn children(body: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    parts(body)
+        .take_while(|part| part.front.len() as u64 == part.size)
+        .map(|part| (part.id, part.front))
 }

@@ -1,20 +1,14 @@
-//! Native FLAC (RFC 9639). symphonia's reader cuts the stream into frames; finding a place in it is ours.
-
-use std::sync::Arc;
+//! Native FLAC (RFC 9639).
 
 use kithara_stream::{AudioCodec, ContainerFormat};
-use parking_lot::Mutex;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
-use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::default::formats::FlacReader;
 
 use super::flac_frame::{self, StreamInfo};
-use super::tags;
+use super::{flac_cut, tags};
 use crate::demux::{Arrival, Demux, Packet, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::view::{SharedInput, View};
 use crate::{SeekMode, TrackMetadata, limits, memory};
 
 /// Metadata blocks looked at before the audio.
@@ -43,9 +37,10 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         match head[0] & 0x7f {
             0 => info = Some(StreamInfo::parse(input.take(34)?)?),
             3 if length <= 256 * 1024 => points = seek_points(input.peek(length as usize)?)?,
-            // Larger comments hold pictures, and no text anybody waits for.
-            4 if length <= 64 * 1024 => {
-                tags::vorbis_comment(input.peek(length as usize)?, &mut metadata);
+            4 => tags::vorbis_comment(&tags::take(&mut input, length.into())?, &mut metadata),
+            6 => {
+                let front = tags::take(&mut input, length.into())?;
+                tags::flac_picture(&front, length.into(), &mut metadata);
             }
             _ => {}
         }
@@ -92,66 +87,46 @@ fn open_frames(
         .for_codec(CODEC_ID_FLAC)
         .with_extra_data(info.block.to_vec().into_boxed_slice());
     let track = Track {
+        trim: None,
         container: ContainerFormat::Flac,
         codec: AudioCodec::Flac,
         params,
         frames: info.total,
         duration: None,
         metadata,
+        stamp: None,
         notices: Vec::new(),
     };
-    let mut demux = FlacDemux {
-        input: Arc::new(Mutex::new(input)),
-        reader: None,
+    let demux = FlacDemux {
+        input,
         info,
         first,
         points,
-        restart: first,
+        next: first,
         reached: 0,
-        packet: None,
     };
-    demux.reader = Some(demux.read_from(first)?);
     Ok((track, Box::new(demux)))
 }
 
 /// Frames of a native FLAC stream.
 struct FlacDemux {
-    input: SharedInput,
-    /// Rebuilt wherever reading starts anew: it does not survive the end of the bytes.
-    reader: Option<FlacReader<'static>>,
+    input: Input,
     info: StreamInfo,
     first: u64,
     points: Vec<Place>,
-    /// Where reading starts when there is no reader.
-    restart: u64,
-    /// Where the last packet ended.
+    /// Where the next packet is looked for.
+    next: u64,
+    /// Where the last packet ended, in frames.
     reached: u64,
-    packet: Option<symphonia::core::packet::Packet>,
 }
 
 impl FlacDemux {
-    fn read_from(&self, offset: u64) -> Result<FlacReader<'static>> {
-        let mut prefix = b"fLaC\x80\x00\x00\x22".to_vec();
-        prefix.extend_from_slice(&self.info.block);
-        let view = View::spliced(Arc::clone(&self.input), prefix, offset);
-        FlacReader::try_new(view.stream(), FormatOptions::default())
-            .map_err(|error| self.fault(error.into()))
-    }
-
-    fn fault(&self, fault: Fault) -> Fault {
-        match fault {
-            Fault::Truncated(_) => Fault::Truncated(self.info.total),
-            other => other,
-        }
-    }
-
     /// The first frame at or behind an offset.
-    fn frame_at(&self, offset: u64) -> Result<Option<Place>> {
-        let mut input = self.input.lock();
-        input.seek(offset);
-        let window = input.peek(WINDOW)?;
+    fn frame_at(&mut self, offset: u64) -> Result<Option<Place>> {
+        self.input.seek(offset);
+        let window = self.input.peek(WINDOW)?;
         let found = flac_frame::find(window, &self.info);
-        Ok(found.map(|(at, frame)| (frame, offset + at as u64)))
+        Ok(found.map(|(at, place)| (place.frame, offset + at as u64)))
     }
 
     /// The last known place at or before a frame, and the first behind it.
@@ -168,14 +143,14 @@ impl FlacDemux {
 
     /// Where the bytes end. Without a length there is nowhere to search.
     fn end(&self) -> Bound {
-        (self.info.total, self.input.lock().len().unwrap_or(0))
+        (self.info.total, self.input.len().unwrap_or(0))
     }
 
     /// A place from which decoding on to the target is cheap.
-    fn search(&self, target: u64) -> Result<Place> {
+    fn search(&mut self, target: u64) -> Result<Place> {
         let (mut low, mut high) = self.bounds(target);
         let near = u64::from(self.info.sample_rate);
-        let mut jumps = if self.input.lock().is_remote() {
+        let mut jumps = if self.input.is_remote() {
             MAX_JUMPS
         } else {
             64
@@ -213,44 +188,29 @@ impl FlacDemux {
 
 impl Demux for FlacDemux {
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            None => {
-                let reader = self.read_from(self.restart)?;
-                self.reader.insert(reader)
-            }
+        self.input.seek(self.next);
+        let Some(cut) = flac_cut::next(&mut self.input, &self.info)? else {
+            // The end of the bytes is that of the stream only where every frame was there.
+            return match self.info.total {
+                Some(total) if self.reached < total => Err(Fault::Truncated(Some(total))),
+                _ => Ok(None),
+            };
         };
-        match reader.next_packet() {
-            Ok(packet) => self.packet = packet,
-            Err(error) => return Err(self.fault(error.into())),
-        }
-        match (&self.packet, self.info.total) {
-            (Some(packet), _) => self.reached = packet.pts.get().unsigned_abs() + packet.dur.get(),
-            // The reader takes the end of the bytes for the end where it found no frame before it.
-            (None, Some(total)) if self.reached < total => {
-                return Err(Fault::Truncated(Some(total)));
-            }
-            (None, _) => {}
-        }
-        Ok(self.packet.as_ref().map(|packet| {
-            let frame = u64::try_from(packet.pts.get()).ok();
-            Packet::new(&packet.data, frame, packet.dur.get() as u32)
-        }))
-    }
-
-    fn resumes(&self) -> bool {
-        false
+        self.next = self.input.pos() + cut.bytes as u64;
+        self.reached = cut.place.frame + u64::from(cut.place.frames);
+        let data = self.input.take(cut.bytes)?;
+        let (frame, frames) = (cut.place.frame, cut.place.frames);
+        Ok(Some(Packet::new(data, Some(frame), frames)))
     }
 
     fn seek(&mut self, target: u64, _mode: SeekMode) -> Result<Arrival> {
-        let seekable = self.input.lock().is_seekable();
-        self.reader = None;
+        let seekable = self.input.is_seekable();
         let (frame, offset) = if seekable {
             self.search(target)?
         } else {
             (0, self.first)
         };
-        self.restart = offset;
+        self.next = offset;
         self.reached = frame;
         Ok(Arrival { frame, exact: true })
     }

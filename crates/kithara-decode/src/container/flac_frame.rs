@@ -46,6 +46,13 @@ impl StreamInfo {
         (self.block_frames == self.max_block).then_some(self.max_block)
     }
 
+    /// The most bytes of a frame: samples as they are, and what is around them.
+    pub(crate) fn longest_frame(&self) -> usize {
+        // A difference of two channels takes a bit more.
+        let bits = self.max_block * u64::from(self.channels * (self.bits + 1));
+        bits as usize / 8 + 1024
+    }
+
     /// Bytes per PCM frame, as music usually takes.
     pub(crate) fn usual_bytes(&self) -> f64 {
         f64::from(self.channels * self.bits) / 8.0 * 0.6
@@ -57,15 +64,27 @@ impl StreamInfo {
     }
 }
 
-/// The first frame header in a window: its place there and its PCM frame.
-pub(crate) fn find(window: &[u8], info: &StreamInfo) -> Option<(usize, u64)> {
-    (0..window.len().saturating_sub(1))
-        .filter(|at| window[*at] == 0xff && window[at + 1] & 0xfe == 0xf8)
-        .find_map(|at| Some((at, position(&window[at..], info)?)))
+/// The most bytes of a header.
+pub(crate) const MAX_HEADER: usize = 16;
+
+/// What a FLAC frame is of the stream, in PCM frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The first.
+    pub(crate) frame: u64,
+    /// How many.
+    pub(crate) frames: u32,
 }
 
-/// The PCM frame at which the FLAC frame begins whose header these bytes are; `None` where they are none.
-pub(crate) fn position(frame: &[u8], info: &StreamInfo) -> Option<u64> {
+/// The first frame header in a window, and where it is.
+pub(crate) fn find(window: &[u8], info: &StreamInfo) -> Option<(usize, Place)> {
+    (0..window.len().saturating_sub(1))
+        .filter(|at| window[*at] == 0xff && window[at + 1] & 0xfe == 0xf8)
+        .find_map(|at| Some((at, place(&window[at..], info)?)))
+}
+
+/// The place of the FLAC frame whose header these bytes are; `None` where they are none.
+pub(crate) fn place(frame: &[u8], info: &StreamInfo) -> Option<Place> {
     let header = Header::parse(frame).filter(|header| header.channels == info.channels)?;
     // The numbers count samples where the block size varies, and blocks where it does not.
     let first = if header.varies {
@@ -73,9 +92,13 @@ pub(crate) fn position(frame: &[u8], info: &StreamInfo) -> Option<u64> {
     } else {
         header.number.checked_mul(info.block_frames)?
     };
+    let place = Place {
+        frame: first,
+        frames: header.frames,
+    };
     info.total
         .is_none_or(|total| first < total)
-        .then_some(first)
+        .then_some(place)
 }
 
 /// How many PCM frames the FLAC frame holds whose header these bytes are.

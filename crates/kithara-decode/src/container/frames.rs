@@ -1,12 +1,13 @@
 //! Bare sequences of self-describing frames: MPEG audio and ADTS. Found by their headers, indexed as they are passed.
 
+use super::frame_index::{FrameIndex, Ground, Place};
 use crate::demux::{Arrival, Demux, Packet, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{Notice, SeekMode, limits, memory};
+use crate::{Notice, SeekMode, limits};
 
-/// Between entries of the index, in frames of the stream.
-const STRIDE: u64 = 32;
+/// So many bytes are read through rather than guessed about: they come with one request, and their frames are counted.
+const NEAR: u64 = 64 * 1024;
 
 /// What a frame's header says of the frame.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,11 @@ pub(crate) trait Syntax: Send + 'static {
 
     /// How many frames before a position the decoder must be given.
     fn settle(head: &[u8]) -> u64;
+
+    /// Whether a frame at the beginning of a file is no sound, but says something of the file.
+    fn is_description(_frame: &[u8]) -> bool {
+        false
+    }
 }
 
 /// The offset of the first frame in a window, proven by the frames that follow it. `at_end` says that nothing follows
@@ -114,8 +120,11 @@ pub(crate) struct Frames<S> {
     offset: u64,
     frame: u64,
     exact: bool,
-    /// PCM frame and offset of every `STRIDE`th frame, without holes.
-    index: Vec<(u64, u64)>,
+    index: FrameIndex,
+    /// All frames passed so far had the bit rate of the first.
+    constant: bool,
+    /// A tag was passed that stands at the beginning of files.
+    behind_tag: bool,
     notices: Vec<Notice>,
     syntax: std::marker::PhantomData<S>,
 }
@@ -127,6 +136,13 @@ impl<S: Syntax> Frames<S> {
         let bytes = input.peek(S::HEAD)?;
         let head = S::parse(bytes).ok_or_else(|| Fault::corrupt("no frame where one was found"))?;
         let settle = S::settle(bytes);
+        let ground = Ground {
+            first,
+            key: head.key,
+            unit: head.frames,
+        };
+        let kept = input.load_index();
+        let index = kept.and_then(|kept| FrameIndex::read(ground, &kept, input.len()));
         Ok(Self {
             input,
             first,
@@ -137,7 +153,9 @@ impl<S: Syntax> Frames<S> {
             offset: first,
             frame: 0,
             exact: true,
-            index: Vec::new(),
+            index: index.unwrap_or_else(|| FrameIndex::new(ground)),
+            constant: true,
+            behind_tag: false,
             notices: Vec::new(),
             syntax: std::marker::PhantomData,
         })
@@ -152,6 +170,10 @@ impl<S: Syntax> Frames<S> {
                 return self.ended().map(|()| None);
             }
             match S::parse(head) {
+                Some(head) if self.is_description(&head)? => {
+                    self.offset += head.bytes as u64;
+                    continue;
+                }
                 Some(head) if head.key == self.head.key => return Ok(Some(head)),
                 Some(head) => self.refuse_change(&head)?,
                 None => {}
@@ -160,6 +182,17 @@ impl<S: Syntax> Frames<S> {
                 return self.ended().map(|()| None);
             }
         }
+    }
+
+    /// Whether this is the front of another file that was put behind the first one, as segments are.
+    fn is_description(&mut self, head: &FrameHead) -> Result<bool> {
+        if !std::mem::take(&mut self.behind_tag) {
+            return Ok(false);
+        }
+        let frame = self.input.peek(head.bytes);
+        // Until it is known it is asked for again.
+        self.behind_tag = frame.is_err();
+        Ok(S::is_description(frame?))
     }
 
     /// Other frames than the stream began with, several in a row, are a change; one alone is damage.
@@ -190,7 +223,8 @@ impl<S: Syntax> Frames<S> {
         } else if head.starts_with(b"APETAGEX") {
             32 + long(12)
         } else if head.starts_with(b"ID3") && head.len() >= 10 {
-            super::mpeg::id3_bytes(head)
+            self.behind_tag = true;
+            super::tags::id3_bytes(head)
         } else {
             return Ok(false);
         };
@@ -251,30 +285,64 @@ impl<S: Syntax> Frames<S> {
     }
 
     fn pass(&mut self, head: &FrameHead) {
-        let expected = self
-            .index
-            .last()
-            .map_or(0, |(frame, _)| frame + STRIDE * u64::from(self.head.frames));
-        if self.exact
-            && (self.frame >= expected && self.frame < expected + u64::from(head.frames)
-                || self.index.is_empty())
-        {
-            // Without memory the index ends here: what lies behind is found as if it had not been passed.
-            let _ = memory::push(&mut self.index, (self.frame, self.offset));
+        self.constant &= head.bit_rate == self.head.bit_rate;
+        if self.exact {
+            self.index.pass(self.frame, self.offset);
+            if self.index.has_news() {
+                self.keep_index();
+            }
         }
         self.offset += head.bytes as u64;
         self.frame = self.frame.saturating_add(u64::from(head.frames));
     }
 
-    /// Goes to the frame that holds `target` by passing headers from the nearest indexed place.
-    fn walk(&mut self, target: u64) -> Result<Arrival> {
-        let near = self.index.partition_point(|(frame, _)| *frame <= target);
-        let (frame, offset) = near
-            .checked_sub(1)
-            .map_or((0, self.first), |at| self.index[at]);
-        if !(self.exact && self.frame <= target && self.frame >= frame) {
-            (self.frame, self.offset, self.exact) = (frame, offset, true);
+    /// Leaves what was found out to whoever reads these bytes next. A file of this machine is walked as fast as that is read.
+    fn keep_index(&mut self) {
+        if self.input.keeps_index()
+            && let Some(index) = self.index.write()
+        {
+            self.input.keep_index(index);
         }
+    }
+
+    /// The nearest place before a frame from which to count: one that is known, or where the stream stands.
+    fn nearest(&self, target: u64) -> Place {
+        let known = self.index.before(target).unwrap_or((0, self.first));
+        let here = (self.frame, self.offset);
+        let is_nearer = self.exact && (known.0..=target).contains(&here.0);
+        if is_nearer { here } else { known }
+    }
+
+    /// Goes to a place; `false` if no frame begins there after all.
+    fn stand_on(&mut self, place: Place) -> Result<bool> {
+        self.input.seek(place.1);
+        let proof = self.head.bytes * 2 + S::HEAD;
+        let window = self.input.peek(proof)?;
+        let head = S::parse(window).filter(|head| head.key == self.head.key);
+        let next = head.and_then(|head| window.get(head.bytes..));
+        // Another frame behind it, or the end, or one that is longer than what was looked at.
+        let is_proven = head.is_some_and(|_| {
+            next.is_none_or(|next| {
+                next.len() < S::HEAD
+                    || S::parse(next).is_some_and(|next| next.key == self.head.key)
+                    || is_tag(next)
+            })
+        });
+        if is_proven || place.1 == self.first {
+            (self.frame, self.offset) = place;
+        }
+        Ok(is_proven || place.1 == self.first)
+    }
+
+    /// Goes to the frame that holds `target` by passing headers from the nearest known place.
+    fn walk(&mut self, target: u64) -> Result<Arrival> {
+        let place = self.nearest(target);
+        if place != (self.frame, self.offset) && !self.stand_on(place)? {
+            // What was kept is about something else.
+            self.index.forget();
+            self.stand_on((0, self.first))?;
+        }
+        self.exact = true;
         while let Some(head) = self.locate()? {
             self.input.progress();
             if self.frame + u64::from(head.frames) > target {
@@ -288,10 +356,25 @@ impl<S: Syntax> Frames<S> {
         })
     }
 
-    fn indexed(&self, target: u64) -> bool {
-        self.index
-            .last()
-            .is_some_and(|(frame, _)| target < frame + STRIDE * u64::from(self.head.frames))
+    /// Whether a frame is so near a known place that walking there is cheap.
+    fn is_near(&self, target: u64) -> bool {
+        let (frame, _) = self.nearest(target);
+        (target - frame) as f64 * self.bytes_per_frame() <= NEAR as f64
+    }
+
+    /// Bytes for each frame of PCM, from what was passed, or else from the first frames.
+    fn bytes_per_frame(&self) -> f64 {
+        match (self.index.last(), &self.rate) {
+            // What was passed tells more than the first frames.
+            (Some((frame, offset)), _) if frame > 0 => (offset - self.first) as f64 / frame as f64,
+            (_, Rate::Mean(mean)) => *mean,
+            (_, Rate::Table { toc, frames }) => {
+                toc.last().copied().unwrap_or(0) as f64 / (*frames).max(1) as f64
+            }
+            (_, Rate::Constant) => {
+                f64::from(self.head.bit_rate) / 8.0 / f64::from(self.head.sample_rate)
+            }
+        }
     }
 
     /// Goes to where a constant bit rate puts a frame; `false` where no frame begins there.
@@ -346,25 +429,15 @@ impl<S: Syntax> Frames<S> {
                 let (low, high) = (toc[at] as f64, toc[at + 1] as f64);
                 low + (high - low) * (place - at as f64)
             }
-            Rate::Mean(mean) => match self.index.last() {
-                // What was passed tells more than the first frames.
-                Some((passed, offset)) if *passed > 0 => {
-                    frame as f64 * (offset - self.first) as f64 / *passed as f64
-                }
-                _ => frame as f64 * mean,
-            },
-            Rate::Constant => {
-                frame as f64 * f64::from(self.head.bit_rate)
-                    / 8.0
-                    / f64::from(self.head.sample_rate)
-            }
+            Rate::Mean(_) | Rate::Constant => frame as f64 * self.bytes_per_frame(),
         };
         let mut offset = self.first.saturating_add(bytes.max(0.0) as u64);
         let mut most = u64::MAX >> 8;
         if let Some(len) = self.input.len() {
             offset = offset.min(len);
-            // A frame takes a byte at the least, so no run is longer.
-            most = len.saturating_mul(u64::from(self.head.frames));
+            // Behind the end there is nothing, wherever that is.
+            let rest = len.saturating_sub(self.first) as f64;
+            most = (rest / self.bytes_per_frame().max(1e-3)) as u64 + u64::from(self.head.frames);
         }
         let frame = frame.min(most);
         self.input.seek(offset);
@@ -383,12 +456,19 @@ impl<S: Syntax> Frames<S> {
 impl<S: Syntax> Demux for Frames<S> {
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
         let Some(head) = self.locate()? else {
+            if self.index.is_new() {
+                self.keep_index();
+            }
             return Ok(None);
         };
         let frame = self.frame;
         self.input.seek(self.offset);
         // A frame that is cut off stays where it is: the error repeats.
         if self.input.peek(head.bytes)?.len() < head.bytes {
+            if self.input.is_part() {
+                // It was cut there, and nobody said that it is the last.
+                return Ok(None);
+            }
             return Err(Fault::Truncated(self.promise.frames));
         }
         self.pass(&head);
@@ -402,14 +482,11 @@ impl<S: Syntax> Demux for Frames<S> {
 
     fn seek(&mut self, target: u64, mode: SeekMode) -> Result<Arrival> {
         let early = target.saturating_sub(self.settle * u64::from(self.head.frames));
-        if self.indexed(early) || mode == SeekMode::Exact || !self.input.is_remote() {
+        let far = self.input.is_remote() && self.input.is_seekable() && !self.is_near(early);
+        if mode == SeekMode::Exact || !far {
             return self.walk(early);
         }
-        if !self.input.is_seekable() {
-            return self.walk(early);
-        }
-        if matches!(self.rate, Rate::Constant) && self.leap(early)? {
-            // An exact position, but the index has a hole before it.
+        if self.constant && matches!(self.rate, Rate::Constant) && self.leap(early)? {
             self.exact = true;
             return Ok(Arrival {
                 frame: self.frame,
@@ -421,5 +498,17 @@ impl<S: Syntax> Demux for Frames<S> {
 
     fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+}
+
+/// What was found out since it was last kept is not lost.
+impl<S> Drop for Frames<S> {
+    fn drop(&mut self) {
+        if self.index.is_new()
+            && self.input.keeps_index()
+            && let Some(index) = self.index.write()
+        {
+            self.input.keep_index(index);
+        }
     }
 }

@@ -3,35 +3,30 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use kithara_stream::ContainerFormat;
-use symphonia::core::packet::PacketRef;
+use kithara_stream::{AudioCodec, ContainerFormat};
 
 use super::ebml::{self, Element};
-use super::mkv_track::{MkvTrack, read_tracks};
-use super::tags;
+use super::mkv_head::{CLUSTER, CUES, Head, SEGMENT};
+use super::mkv_times::{Base, Beginnings};
+use super::mkv_track::{Lapped, MkvTrack};
+use crate::backend::EncodedPacket;
 use crate::demux::{Arrival, Demux, Packet, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{MediaDuration, SeekMode, TrackMetadata, codec, limits, memory};
+use crate::{SeekMode, codec, limits, memory};
 
-const EBML: u32 = 0x1a45_dfa3;
-const SEGMENT: u32 = 0x1853_8067;
-const SEEK_HEAD: u32 = 0x114d_9b74;
-const INFO: u32 = 0x1549_a966;
-const TRACKS: u32 = 0x1654_ae6b;
-const CUES: u32 = 0x1c53_bb6b;
-const CLUSTER: u32 = 0x1f43_b675;
 const TIMESTAMP: u32 = 0xe7;
 const SIMPLE_BLOCK: u32 = 0xa3;
 const BLOCK_GROUP: u32 = 0xa0;
 const BLOCK: u32 = 0xa1;
-/// Elements above the blocks.
-const MAX_TOP: usize = 10_000;
-/// Packets looked at to find out where the timeline begins.
+const DISCARD_PADDING: u32 = 0x75a2;
+/// What follows a block in its group and is looked at.
+const MAX_GROUP_REST: u64 = 64 * 1024;
+/// Packets looked at to find out where the timeline begins, and their bytes.
 const BASE_PACKETS: usize = 8;
-/// Nanoseconds of a tick: a quarter of an hour is more than anybody writes, and leaves room to calculate with.
-const MAX_SCALE: u64 = 1 << 40;
-const MAX_INFO: u64 = 1 << 20;
+const BASE_BYTES: u64 = 64 * 1024;
+/// The same where only some of them tell; and how many behind a cue.
+const LAPPED_PACKETS: usize = 48;
 const MAX_CUES: u64 = 32 << 20;
 
 /// Opens the first audio track; the input stands at the first byte.
@@ -44,12 +39,14 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         .ok_or_else(|| Fault::unsupported("Matroska without audio"))?;
     let clusters = vec![(0, input.pos())];
     let described = Track {
+        trim: track.trim(),
         container: ContainerFormat::Mkv,
         codec: track.codec,
         params: track.params.clone(),
         frames: None,
         duration: head.duration(),
         metadata: std::mem::take(&mut head.metadata),
+        stamp: None,
         notices: Vec::new(),
     };
     let demux = MkvDemux {
@@ -66,107 +63,13 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
         block: Vec::new(),
         frames: VecDeque::new(),
         block_time: 0,
+        group_end: None,
+        padding: 0,
+        skip: 0,
         primers: 0,
         place: Place::Beginning,
     };
     Ok((described, Box::new(demux)))
-}
-
-/// What stands before the first cluster.
-struct Head {
-    /// The offset of the segment's body, and the one behind it.
-    segment: u64,
-    end: Option<u64>,
-    /// Nanoseconds of a tick.
-    scale: u64,
-    ticks: f64,
-    cues: Option<u64>,
-    track: Option<MkvTrack>,
-    metadata: TrackMetadata,
-}
-
-impl Default for Head {
-    fn default() -> Self {
-        Self {
-            segment: 0,
-            end: None,
-            scale: 1_000_000,
-            ticks: 0.0,
-            cues: None,
-            track: None,
-            metadata: TrackMetadata::default(),
-        }
-    }
-}
-
-impl Head {
-    /// Reads up to the first cluster.
-    fn read(&mut self, input: &mut Input) -> Result<()> {
-        for _ in 0..MAX_TOP {
-            let at = input.pos();
-            let Some(element) = ebml::next(input)? else {
-                return Err(Fault::Truncated(None));
-            };
-            match element.id {
-                EBML => {}
-                SEGMENT => {
-                    (self.segment, self.end) = (element.body, element.end());
-                    continue;
-                }
-                SEEK_HEAD => self.read_seek_head(&ebml::body(input, &element, MAX_INFO)?),
-                INFO => self.read_info(&ebml::body(input, &element, MAX_INFO)?),
-                TRACKS => self.track = read_tracks(&ebml::body(input, &element, MAX_INFO)?)?,
-                CUES => self.cues = Some(at),
-                CLUSTER => {
-                    input.seek(at);
-                    return Ok(());
-                }
-                _ => {}
-            }
-            let end = element
-                .end()
-                .ok_or_else(|| Fault::corrupt("an element without end"))?;
-            input.seek(end);
-        }
-        Err(Fault::TooLarge {
-            what: "the number of elements",
-            limit: MAX_TOP as u64,
-        })
-    }
-
-    fn read_seek_head(&mut self, body: &[u8]) {
-        for (_, seek) in ebml::children(body).filter(|(id, _)| *id == 0x4dbb) {
-            let field = |wanted| {
-                ebml::children(seek)
-                    .find(|(id, _)| *id == wanted)
-                    .map(|(_, body)| ebml::unsigned(body))
-            };
-            if let (Some(id), Some(position)) = (field(0x53ab), field(0x53ac))
-                && id == u64::from(CUES)
-            {
-                self.cues = self.segment.checked_add(position);
-            }
-        }
-    }
-
-    fn read_info(&mut self, body: &[u8]) {
-        for (id, value) in ebml::children(body) {
-            match id {
-                0x2a_d7b1 => self.scale = ebml::unsigned(value).clamp(1, MAX_SCALE),
-                0x4489 => self.ticks = ebml::float(value),
-                0x7ba9 => self.metadata.title = tags::text(value, value.len()),
-                _ => {}
-            }
-        }
-    }
-
-    fn duration(&self) -> Option<MediaDuration> {
-        let seconds = self.ticks * self.scale as f64 / 1e9;
-        let duration = std::time::Duration::try_from_secs_f64(seconds).ok();
-        duration
-            .filter(|duration| !duration.is_zero())
-            .map(MediaDuration::Exact)
-    }
 }
 
 /// The packets of a Matroska track.
@@ -188,18 +91,23 @@ struct MkvDemux {
     block: Vec<u8>,
     frames: VecDeque<Range<usize>>,
     block_time: u64,
+    /// The offset behind the group being read.
+    group_end: Option<u64>,
+    /// Nanoseconds at the end of the block at hand that are padding.
+    padding: u64,
+    /// Packets still to be passed over.
+    skip: u32,
     /// Packets still to be given to the decoder for it to settle.
     primers: u32,
     place: Place,
 }
 
-/// What the times of blocks are worth.
-#[derive(Clone, Copy, Debug, Default)]
-struct Base {
-    /// Frames between the file's time 0 and the first decoded frame.
-    offset: i64,
-    /// Whether a time tells the frame.
-    certain: bool,
+/// Where a seek may begin to read.
+struct Foothold {
+    frame: u64,
+    exact: bool,
+    /// Packets before those that settle the decoder.
+    skip: u32,
 }
 
 /// What tells where the next packet lies.
@@ -224,6 +132,14 @@ impl MkvDemux {
         found
     }
 
+    /// The same, where a block that is cut off is none: whoever only looks around is not told.
+    fn next_whole_block(&mut self) -> Result<bool> {
+        match self.next_block() {
+            Err(Fault::Truncated(_)) => Ok(false),
+            found => found,
+        }
+    }
+
     fn find_block(&mut self, at: &mut u64) -> Result<bool> {
         loop {
             self.input.progress();
@@ -241,14 +157,22 @@ impl MkvDemux {
             };
             match element.id {
                 // Their children are met one by one.
-                SEGMENT | BLOCK_GROUP => {}
+                SEGMENT => {}
+                BLOCK_GROUP => (self.group_end, self.padding) = (element.end(), 0),
+                DISCARD_PADDING if element.size.is_some_and(|size| size <= 8) => {
+                    self.padding = padding(ebml::scalar(&mut self.input, &element)?);
+                }
                 CLUSTER => (self.cluster, self.cluster_time) = (at, 0),
                 TIMESTAMP => {
-                    self.cluster_time = ebml::unsigned(&ebml::body(&mut self.input, &element, 8)?);
+                    self.cluster_time = ebml::unsigned(ebml::scalar(&mut self.input, &element)?);
                     self.note_cluster();
                 }
                 SIMPLE_BLOCK | BLOCK => {
+                    if element.id == SIMPLE_BLOCK {
+                        (self.group_end, self.padding) = (None, 0);
+                    }
                     if self.take_block(&element)? {
+                        self.look_for_padding()?;
                         return Ok(true);
                     }
                 }
@@ -284,9 +208,31 @@ impl MkvDemux {
         };
         let delta = i64::from(i16::from_be_bytes([high, low]));
         self.block_time = self.cluster_time.saturating_add_signed(delta);
-        self.frames = laced(&self.block, width + 3, flags >> 1 & 3)
+        self.frames.clear();
+        unlace(&self.block, width + 3, flags >> 1 & 3, &mut self.frames)
             .ok_or_else(|| Fault::corrupt("bad lacing"))?;
         Ok(!self.frames.is_empty())
+    }
+
+    /// What stands behind a block in its group may say that its end is padding.
+    fn look_for_padding(&mut self) -> Result<()> {
+        let rest = self.group_end.unwrap_or(0).saturating_sub(self.input.pos());
+        if (1..=MAX_GROUP_REST).contains(&rest) {
+            let rest = self.input.peek(rest as usize)?;
+            let found = ebml::children(rest).find(|(id, _)| *id == DISCARD_PADDING);
+            if let Some((_, value)) = found {
+                self.padding = padding(value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames at the end of the packet at hand that are padding: those of the last in its block.
+    fn discard(&self) -> u32 {
+        if self.padding == 0 || !self.frames.is_empty() {
+            return 0;
+        }
+        u32::try_from(self.track.frames_in(self.padding)).unwrap_or(u32::MAX)
     }
 
     /// The frame at which the block at hand begins, by its time; whether that is certain.
@@ -296,10 +242,12 @@ impl MkvDemux {
         let frame = i64::try_from((nanos * rate + 500_000_000) / 1_000_000_000).unwrap_or(i64::MAX);
         let base = self.base.unwrap_or_default();
         let frame = u64::try_from(frame.saturating_sub(base.offset)).unwrap_or(0);
-        match self.track.quantum {
-            Some(quantum) if base.certain => ((frame + quantum / 2) / quantum * quantum, true),
-            _ => (frame, false),
-        }
+        base.settle(frame, self.tick())
+    }
+
+    /// Frames of a tick.
+    fn tick(&self) -> f64 {
+        self.head.scale as f64 * f64::from(self.track.spec.sample_rate.get()) / 1e9
     }
 
     /// Keeps where the cluster at hand lies, so that it can be gone back to without a cue.
@@ -321,6 +269,7 @@ impl MkvDemux {
         self.input.seek(offset);
         self.frames.clear();
         self.cluster_time = 0;
+        self.skip = 0;
         self.primers = 0;
         self.place = Place::ByTime;
     }
@@ -386,60 +335,55 @@ impl MkvDemux {
         if self.base.is_some() {
             return Ok(());
         }
-        let mut offsets = Vec::with_capacity(BASE_PACKETS);
-        if self.track.quantum.is_some() || self.track.settle > 0 {
+        let mut seen = Beginnings::default();
+        let is_pcm = self.track.codec == AudioCodec::Pcm;
+        if self.track.quantum.is_some() || self.track.settle > 0 || is_pcm {
             self.rewind();
-            let mut decoder = codec::decoder(&self.track.params)?;
-            let mut decoded = 0i64;
-            for _ in 0..BASE_PACKETS {
-                if self.frames.is_empty() {
-                    if !self.next_block()? {
-                        break;
-                    }
-                    if decoded > 0 {
-                        let nanos = self.block_time as f64 * self.head.scale as f64;
-                        let stated = nanos * f64::from(self.track.spec.sample_rate.get()) / 1e9;
-                        offsets.push((stated - decoded as f64).clamp(-1e12, 1e12));
-                    }
-                }
-                let Some(range) = self.frames.pop_front() else {
-                    break;
-                };
-                let packet = PacketRef::new(0, 0i64.into(), 0u64.into(), &self.block[range]);
-                decoded += decoder
-                    .decode_ref(&packet)
-                    .map_or(0, |decoded| decoded.frames() as i64);
-            }
+            self.look_at_beginnings(&mut seen)?;
         }
-        offsets.sort_unstable_by(f64::total_cmp);
-        self.base = Some(self.settled_base(&offsets));
+        let grid = match (self.track.quantum, self.track.lapped) {
+            (Some(quantum), _) => Some((quantum, 0)),
+            (None, Some(lapped)) => seen.rest(lapped.short).map(|rest| (lapped.short, rest)),
+            // Writers of PCM cut it into pieces of one size.
+            (None, None) if is_pcm => seen.size().map(|size| (size, 0)),
+            (None, None) => None,
+        };
+        self.base = Some(seen.base(grid, self.tick()));
         Ok(())
     }
 
-    /// What follows from the distances, in order, between where times put the first blocks and where they really begin.
-    ///
-    /// Times are whole ticks, rounded to the nearest by some writers and down by others: the distances lie within a tick,
-    /// and the middle of those that were seen is less than a tick away from any other.
-    fn settled_base(&self, offsets: &[f64]) -> Base {
-        let rate = self.track.spec.sample_rate.get();
-        let tick = self.head.scale as f64 * f64::from(rate) / 1e9;
-        let (low, high) = match offsets {
-            [low, .., high] => (*low, *high),
-            [only] => (*only, *only),
-            [] => (0.0, 0.0),
-        };
-        // One frame for each of two roundings.
-        let told = |quantum: u64| quantum as f64 > 2.0 * tick + 2.0 && high - low < tick + 2.0;
-        let certain = self.track.quantum.is_some_and(told);
-        let offset = if certain {
-            f64::midpoint(low, high)
-        } else {
-            offsets.get(offsets.len() / 2).copied().unwrap_or(0.0)
-        };
-        Base {
-            offset: offset.round() as i64,
-            certain,
+    /// Decodes the first packets, to see where they begin and where their times put them.
+    fn look_at_beginnings(&mut self, seen: &mut Beginnings) -> Result<()> {
+        let long = self.track.lapped.map(|lapped| lapped.long);
+        let packets = long.map_or(BASE_PACKETS, |_| LAPPED_PACKETS);
+        let until = self.input.pos().saturating_add(BASE_BYTES);
+        let mut decoder = codec::decoder(&self.track.params)?;
+        let mut decoded = 0u64;
+        for _ in 0..packets {
+            let fresh = self.frames.is_empty();
+            if fresh && (self.input.pos() > until || !self.next_whole_block()?) {
+                break;
+            }
+            let Some(range) = self.frames.pop_front() else {
+                break;
+            };
+            let packet = EncodedPacket {
+                data: &self.block[range],
+                frames: 0,
+            };
+            let frames = decoder
+                .decode(packet)
+                .map_or(0, |decoded| decoded.frames() as u64);
+            // Writers disagree about where a packet begins whose neighbour has another length.
+            if fresh && decoded > 0 && long.is_none_or(|long| long == frames) {
+                let nanos = self.block_time as f64 * self.head.scale as f64;
+                let stated = nanos * f64::from(self.track.spec.sample_rate.get()) / 1e9;
+                let distance = (stated - decoded as f64).clamp(-1e12, 1e12);
+                seen.note(decoded, distance);
+            }
+            decoded += frames;
         }
+        Ok(())
     }
 
     /// The last place before this time from which to read on, among those known.
@@ -449,17 +393,61 @@ impl MkvDemux {
 
     /// Where the first block of the track behind this cluster begins, and whether that is certain. No cluster is read
     /// through twice where there is none.
-    fn probe(&mut self, offset: u64) -> Result<Option<(u64, bool)>> {
+    fn probe(&mut self, offset: u64) -> Result<Option<Foothold>> {
         self.go_to(offset);
         let is_cluster = self.input.peek(4)? == CLUSTER.to_be_bytes();
         self.probing = true;
         let found = self.next_block();
         self.probing = false;
         if found? {
-            return Ok(Some(self.block_frame()));
+            let (frame, exact) = self.block_frame();
+            let first = Foothold {
+                frame,
+                exact,
+                skip: 0,
+            };
+            return match self.track.lapped.filter(|_| exact || self.has_grid()) {
+                Some(lapped) => Ok(Some(self.find_long(lapped)?.unwrap_or(Foothold {
+                    exact: false,
+                    ..first
+                }))),
+                None => Ok(Some(first)),
+            };
         }
         if is_cluster {
             self.barren = Some(self.barren.map_or(offset, |from| from.min(offset)));
+        }
+        Ok(None)
+    }
+
+    fn has_grid(&self) -> bool {
+        self.base.is_some_and(|base| base.grid.is_some())
+    }
+
+    /// From the block at hand on, the first long packet behind a long one: only of those it is known where they may begin.
+    fn find_long(&mut self, lapped: Lapped) -> Result<Option<Foothold>> {
+        let mut decoder = codec::decoder(&self.track.params)?;
+        let mut fresh = true;
+        for number in 0..LAPPED_PACKETS as u32 {
+            let Some(range) = self.frames.pop_front() else {
+                break;
+            };
+            let packet = EncodedPacket {
+                data: &self.block[range],
+                frames: 0,
+            };
+            let frames = decoder
+                .decode(packet)
+                .map_or(0, |decoded| decoded.frames() as u64);
+            let (frame, exact) = self.block_frame();
+            if number > 0 && fresh && frames == lapped.long && exact {
+                let skip = number - 1;
+                return Ok(Some(Foothold { frame, exact, skip }));
+            }
+            fresh = self.frames.is_empty();
+            if fresh && !self.next_whole_block()? {
+                break;
+            }
         }
         Ok(None)
     }
@@ -479,11 +467,17 @@ impl Demux for MkvDemux {
     }
 
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
-        let fresh = self.frames.is_empty();
-        if fresh && !self.next_block()? {
-            return Ok(None);
-        }
-        let range = self.frames.pop_front().unwrap_or_default();
+        let (fresh, range) = loop {
+            let fresh = self.frames.is_empty();
+            if fresh && !self.next_block()? {
+                return Ok(None);
+            }
+            let range = self.frames.pop_front().unwrap_or_default();
+            if self.skip == 0 {
+                break (fresh, range);
+            }
+            self.skip -= 1;
+        };
         // Only the first packet of a block has a time.
         let primer = self.primers > 0 || self.place == Place::ByTime && !fresh;
         let mut frame = None;
@@ -496,8 +490,10 @@ impl Demux for MkvDemux {
                 Place::Running => None,
             };
         }
+        let discard = self.discard();
         let mut packet = Packet::new(&self.block[range], frame, self.track.packet_frames);
         packet.primer = primer;
+        packet.discard = discard;
         Ok(Some(packet))
     }
 
@@ -506,14 +502,18 @@ impl Demux for MkvDemux {
             return Ok(self.rewind());
         }
         self.find_base()?;
-        let certain = self.base.is_some_and(|base| base.certain);
-        if !certain && (mode == SeekMode::Exact || !self.input.is_remote()) {
+        let strict = mode == SeekMode::Exact || !self.input.is_remote();
+        if strict && !self.has_grid() {
             // Times are too coarse to tell the frame: it is counted from the beginning.
             return Ok(self.rewind());
         }
         self.read_cues()?;
         // Early enough for the decoder to settle.
-        let early = target.saturating_sub(u64::from(self.track.settle) * 4096);
+        let packet = match self.track.packet_frames {
+            0 => 4096,
+            frames => u64::from(frames),
+        };
+        let early = target.saturating_sub(u64::from(self.track.settle) * packet);
         let ticks = self.ticks(i64::try_from(early).unwrap_or(i64::MAX));
         let mut at = self.cluster_before(ticks);
         let mut step = 1;
@@ -522,13 +522,15 @@ impl Demux for MkvDemux {
             if offset == self.clusters[0].1 {
                 return Ok(self.rewind());
             }
-            if let Some((frame, exact)) = self.probe(offset)?
+            if let Some(Foothold { frame, exact, skip }) = self.probe(offset)?
                 && frame <= early
+                && (exact || !strict)
             {
-                self.primers = self.track.settle;
                 // Read again by the first packet.
-                self.frames.clear();
-                self.input.seek(offset);
+                self.go_to(offset);
+                self.skip = skip;
+                self.primers = self.track.settle;
+
                 return Ok(Arrival { frame, exact });
             }
             // The cue is another track's, and the sound begins later there, or has ended, perhaps long ago.
@@ -538,10 +540,23 @@ impl Demux for MkvDemux {
     }
 }
 
-/// The frames of a block (RFC 9559 §10.3).
-fn laced(block: &[u8], start: usize, lacing: u8) -> Option<VecDeque<Range<usize>>> {
+/// Nanoseconds of padding; negative ones would stand at the front, where nobody writes them (RFC 9559 §5.1.3.5.7).
+fn padding(value: &[u8]) -> u64 {
+    let value = &value[..value.len().min(8)];
+    let negative = value.first().is_some_and(|first| first & 0x80 != 0);
+    if negative { 0 } else { ebml::unsigned(value) }
+}
+
+/// The frames of a block (RFC 9559 §10.3), into a queue that is used again and empty.
+fn unlace(
+    block: &[u8],
+    start: usize,
+    lacing: u8,
+    frames: &mut VecDeque<Range<usize>>,
+) -> Option<()> {
     if lacing == 0 {
-        return Some(VecDeque::from_iter(std::iter::once(start..block.len())));
+        frames.push_back(start..block.len());
+        return Some(());
     }
     let count = usize::from(*block.get(start)?) + 1;
     let mut at = start + 1;
@@ -577,9 +592,9 @@ fn laced(block: &[u8], start: usize, lacing: u8) -> Option<VecDeque<Range<usize>
         sizes = vec![left / count; count - 1];
     }
     sizes.push(left.checked_sub(sizes.iter().sum())?);
-    let frames = sizes.into_iter().map(|size| {
+    frames.extend(sizes.into_iter().map(|size| {
         at += size;
         at - size..at
-    });
-    Some(frames.collect())
+    }));
+    Some(())
 }

@@ -5,10 +5,12 @@ use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::*;
 
 use super::ebml;
+use super::mpeg_header::layer3_settle;
 use crate::aac::AacConfig;
 use crate::codec::PcmCoding;
 use crate::fault::{Fault, Result};
-use crate::{PcmSpec, codec, limits};
+use crate::trim::Trim;
+use crate::{PcmSpec, codec, limits, opus};
 
 const AUDIO: u64 = 2;
 /// The longest name of a codec looked at.
@@ -22,10 +24,41 @@ pub(crate) struct MkvTrack {
     pub(crate) spec: PcmSpec,
     /// Packets begin at multiples of this many frames.
     pub(crate) quantum: Option<u64>,
+    /// Packets that vary, but tell by their lengths where they may begin.
+    pub(crate) lapped: Option<Lapped>,
     /// Frames of every packet; 0 where they vary.
     pub(crate) packet_frames: u32,
     /// Packets the decoder is given before the wanted one.
     pub(crate) settle: u32,
+    /// Nanoseconds that the codec puts in front.
+    delay: Option<u64>,
+}
+
+impl MkvTrack {
+    /// What the track says of its front (RFC 9559 §5.1.4.1.25); its end is said where it is.
+    pub(crate) fn trim(&self) -> Option<Trim> {
+        self.delay.filter(|delay| *delay > 0).map(|delay| Trim {
+            front: self.frames_in(delay),
+            total: None,
+        })
+    }
+
+    /// Nanoseconds in frames, rounded to the nearest.
+    pub(crate) fn frames_in(&self, nanos: u64) -> u64 {
+        let rate = u128::from(self.spec.sample_rate.get());
+        let frames = (u128::from(nanos) * rate + 500_000_000) / 1_000_000_000;
+        u64::try_from(frames).unwrap_or(u64::MAX)
+    }
+}
+
+/// The two lengths of blocks in Vorbis (Vorbis I §4.3.8). A packet brings a quarter of its own block and a quarter of the one
+/// before, so that all that follow long blocks begin at the same remainder of half a short one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lapped {
+    /// Half of a short block, in frames.
+    pub(crate) short: u64,
+    /// Half of a long block: what a long packet behind a long one brings.
+    pub(crate) long: u64,
 }
 
 /// A track as written down.
@@ -38,6 +71,7 @@ struct Entry<'a> {
     rate: f64,
     channels: u64,
     bits: u64,
+    delay: Option<u64>,
     encoded: bool,
 }
 
@@ -69,6 +103,7 @@ fn read_entry(body: &[u8]) -> Entry<'_> {
             0x83 => entry.kind = ebml::unsigned(value),
             0x86 => entry.codec = value,
             0x63a2 => entry.private = value,
+            0x56aa => entry.delay = Some(ebml::unsigned(value)),
             0x6d80 => entry.encoded = true,
             0xe1 => {
                 for (id, value) in ebml::children(value) {
@@ -108,8 +143,10 @@ impl Entry<'_> {
             params,
             spec,
             quantum,
+            lapped: None,
             packet_frames,
             settle,
+            delay: self.delay,
         };
         let mpeg_frames = if rate >= 32_000 { 1152 } else { 576 };
         Ok(match codec.as_str() {
@@ -118,9 +155,12 @@ impl Entry<'_> {
                 let [ident, setup] = vorbis_headers(self.private)
                     .ok_or_else(|| Fault::corrupt("no Vorbis headers"))?;
                 let params = self.params(CODEC_ID_VORBIS, &[ident, setup])?;
-                // Packet lengths vary by less than times tell, and writers disagree about where one begins whose neighbour
-                // has another length.
-                track(AudioCodec::Vorbis, params, None, 0, 1)
+                let mut track = track(AudioCodec::Vorbis, params, None, 0, 1);
+                track.lapped = ident.get(28).map(|sizes| Lapped {
+                    short: 1 << (sizes & 15) >> 1,
+                    long: 1 << (sizes >> 4) >> 1,
+                });
+                track
             }
             "A_FLAC" => {
                 let info = self.private.get(8..42).unwrap_or(self.private);
@@ -131,7 +171,13 @@ impl Entry<'_> {
             "A_AAC" => {
                 let config = AacConfig::parse(self.private)
                     .ok_or_else(|| Fault::corrupt("no AAC configuration"))?;
-                track(AudioCodec::AacLc, config.params()?, Some(1024), 1024, 1)
+                let params = config.params(self.private)?;
+                let frames = config.packet_frames();
+                let spec = limits::spec(config.rate, spec.channels.get().into())?;
+                MkvTrack {
+                    spec,
+                    ..track(config.codec(), params, Some(frames.into()), frames, 1)
+                }
             }
             "A_ALAC" => {
                 let cookie = self
@@ -147,7 +193,7 @@ impl Entry<'_> {
                 self.mpeg(CODEC_ID_MP3, spec)?,
                 Some(mpeg_frames.into()),
                 mpeg_frames,
-                12,
+                layer3_settle(rate, spec.channels.get()) as u32,
             ),
             "A_MPEG/L2" => track(
                 AudioCodec::Mp2,
@@ -172,7 +218,15 @@ impl Entry<'_> {
                 });
                 track(AudioCodec::Pcm, params, None, 0, 0)
             }
-            "A_OPUS" => return Err(Fault::unsupported("Opus in Matroska")),
+            "A_OPUS" => {
+                let head = opus::Head::parse(self.private)?;
+                let params = head.params(self.private)?;
+                let spec = limits::spec(opus::RATE, head.channels.into())?;
+                MkvTrack {
+                    spec,
+                    ..track(AudioCodec::Opus, params, Some(opus::QUANTUM.into()), 0, 0)
+                }
+            }
             "A_AC3" => return Err(Fault::unsupported("AC-3 in Matroska")),
             "A_EAC3" => return Err(Fault::unsupported("E-AC-3 in Matroska")),
             "A_WAVPACK4" => return Err(Fault::unsupported("WavPack in Matroska")),

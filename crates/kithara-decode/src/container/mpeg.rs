@@ -7,20 +7,17 @@ use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP1, CODEC_ID_MP2, COD
 
 use super::frames::{Frames, Promise, Rate, Syntax};
 use super::mpeg_header::{MpegHeader, MpegSyntax};
-use super::tags;
 use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
+use crate::trim::{GaplessComment, Trim};
 use crate::{MediaDuration, TrackMetadata, codec, limits};
 
-/// The size of an ID3v2 tag from its ten-byte header, header and footer included (ID3v2.4 §3.1).
-pub(crate) fn id3_bytes(head: &[u8]) -> u64 {
-    let size = head[6..10]
-        .iter()
-        .fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
-    let footer = if head[5] & 0x10 != 0 { 10 } else { 0 };
-    10 + size + footer
-}
+/// Frames by which every decoder of layer III is late: those of its filter bank, and one. LAME's tag does not count them.
+const DECODER_DELAY: u64 = 528 + 1;
+
+/// Frames by which the length of a title without a description is misjudged, because of tags at its end.
+const LEEWAY: u64 = 44_100;
 
 /// What a Xing, Info or VBRI header says.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +29,39 @@ struct LengthHeader {
     /// Offsets at equal steps of time, from the same place.
     toc: Vec<u64>,
     constant: bool,
+    /// Frames of PCM that the encoder put in front and behind.
+    delay: Option<(u64, u64)>,
+}
+
+impl LengthHeader {
+    /// A header that disagrees with the file about its size was made for another file.
+    fn lies(&self, audio: Option<u64>) -> bool {
+        match (self.bytes, audio) {
+            (Some(bytes), Some(audio)) => bytes.abs_diff(audio) > audio / 8 + 65_536,
+            _ => false,
+        }
+    }
+
+    /// What is to be taken off at the ends, of so many decoded frames where that is known.
+    fn trim(&self, decoded: Option<u64>) -> Option<Trim> {
+        let (delay, padding) = self.delay?;
+        let front = delay + DECODER_DELAY;
+        match decoded {
+            // What the decoder is late with comes out of the padding.
+            Some(decoded) => Trim::between(front, padding.saturating_sub(DECODER_DELAY), decoded),
+            None => Some(Trim { front, total: None }),
+        }
+    }
 }
 
 /// Opens MPEG audio whose first frame is at the input's position.
-pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, Box<dyn Demux>)> {
+///
+/// The comment is what a tag in front says of both ends; the frame of description goes before it.
+pub(crate) fn open(
+    mut input: Input,
+    metadata: TrackMetadata,
+    comment: Option<GaplessComment>,
+) -> Result<(Track, Box<dyn Demux>)> {
     let origin = input.pos();
     let frame = input.peek(4)?.to_vec();
     let header = MpegHeader::parse(&frame).ok_or_else(|| Fault::corrupt("no MPEG audio frame"))?;
@@ -48,7 +74,13 @@ pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, 
         } else {
             0
         };
+    // What it says is said of a file, and this is a part of a title or of many of them.
+    let length = length.map(|length| match input.is_part() {
+        true => LengthHeader::default(),
+        false => length,
+    });
     let (constant, mean) = look_ahead(&mut input, first)?;
+    let audio = input.len().map(|len| len.saturating_sub(first));
     let length = length.unwrap_or(LengthHeader {
         constant,
         ..LengthHeader::default()
@@ -66,28 +98,55 @@ pub(crate) fn open(mut input: Input, metadata: TrackMetadata) -> Result<(Track, 
         first - origin,
         mean / f64::from(header.frames),
     );
-    let audio = input.len().map(|len| len.saturating_sub(first));
+    let lies = length.lies(audio);
     let duration = duration(
-        &length,
-        total.map(|total| spec.time(total)),
+        total.map(|total| (spec.time(total), lies)),
         audio,
         mean * f64::from(spec.sample_rate.get()) / per_frame as f64,
     );
     let params = params(&header);
+    let decoded = total.filter(|_| !lies);
+    let comment = comment.filter(|_| header.layer == 3 && !input.is_part());
+    let trim = match (length.delay, comment) {
+        (None, Some(comment)) => {
+            let guess = audio.map(|audio| (audio as f64 / mean) as u64 * per_frame);
+            commented(comment, decoded, guess)
+        }
+        _ => length.trim(decoded),
+    };
     let frames = Frames::<MpegSyntax>::new(input, first, rate, promise)?;
     let track = Track {
+        trim,
         container: ContainerFormat::MpegAudio,
         codec: header.codec(),
         params,
         frames: None,
         duration,
         metadata,
+        stamp: None,
         notices: Vec::new(),
     };
     Ok((track, Box::new(frames)))
 }
 
-fn params(header: &MpegHeader) -> AudioCodecParameters {
+/// What iTunes' comment takes off, of so many decoded frames or about so many. Its delay is counted as LAME's: what the
+/// decoder is late with comes on top, out of the padding. One that was made for another title, and copied with its tags, is
+/// not believed.
+fn commented(comment: GaplessComment, decoded: Option<u64>, guess: Option<u64>) -> Option<Trim> {
+    let sum = comment.delay.checked_add(comment.padding)?;
+    let sum = sum.checked_add(comment.total)?;
+    let fits = match (decoded, guess) {
+        (Some(decoded), _) => sum == decoded,
+        (None, Some(guess)) => sum.abs_diff(guess) <= guess / 8 + LEEWAY,
+        (None, None) => true,
+    };
+    fits.then_some(Trim {
+        front: comment.delay.saturating_add(DECODER_DELAY),
+        total: Some(comment.total),
+    })
+}
+
+pub(crate) fn params(header: &MpegHeader) -> AudioCodecParameters {
     let mut params = AudioCodecParameters::new();
     params
         .for_codec(match header.layer {
@@ -118,33 +177,29 @@ fn rate(length: &LengthHeader, total: Option<u64>, skipped: u64, mean: f64) -> R
     }
 }
 
-/// The length, given what a header says of it, the bytes of audio, and how many of those go into a second.
+/// The length, given what a header says of it and whether that lies, the bytes of audio, and how many of those go into a
+/// second.
 fn duration(
-    length: &LengthHeader,
-    stated: Option<Duration>,
+    stated: Option<(Duration, bool)>,
     audio: Option<u64>,
     per_second: f64,
 ) -> Option<MediaDuration> {
-    let Some(time) = stated else {
-        let time = Duration::try_from_secs_f64(audio? as f64 / per_second).ok()?;
-        return Some(MediaDuration::Estimate(time));
-    };
-    // A header that disagrees with the file about its size was made for another file.
-    let lies = match (length.bytes, audio) {
-        (Some(bytes), Some(audio)) => bytes.abs_diff(audio) > audio / 8 + 65_536,
-        _ => false,
-    };
-    Some(if lies {
-        MediaDuration::Estimate(time)
-    } else {
-        MediaDuration::Exact(time)
-    })
+    match stated {
+        Some((time, false)) => Some(MediaDuration::Exact(time)),
+        Some((time, true)) => Some(MediaDuration::Estimate(time)),
+        None => {
+            let time = Duration::try_from_secs_f64(audio? as f64 / per_second).ok()?;
+            Some(MediaDuration::Estimate(time))
+        }
+    }
 }
 
-/// Whether the frames that are at hand all have one bit rate, and their mean size.
+/// Whether the frames that are at hand all have one bit rate, and their mean size. Of a part of a title nobody asks for places,
+/// and the first will do.
 fn look_ahead(input: &mut Input, first: u64) -> Result<(bool, f64)> {
     input.seek(first);
-    let window = input.peek(8 * 1024)?;
+    let look = if input.is_part() { 4 } else { 8 * 1024 };
+    let window = input.peek(look)?;
     let (mut at, mut count, mut constant) = (0usize, 0u32, true);
     let mut bit_rate = None;
     while let Some(head) = window.get(at..).and_then(MpegSyntax::parse) {
@@ -153,6 +208,11 @@ fn look_ahead(input: &mut Input, first: u64) -> Result<(bool, f64)> {
         count += 1;
     }
     Ok((constant, (at as f64 / f64::from(count.max(1))).max(1.0)))
+}
+
+/// Whether a frame holds a description of its file instead of sound.
+pub(super) fn is_description(frame: &[u8]) -> bool {
+    MpegHeader::parse(frame).is_some_and(|header| length_header(&header, frame).is_some())
 }
 
 fn length_header(header: &MpegHeader, frame: &[u8]) -> Option<LengthHeader> {
@@ -164,11 +224,12 @@ fn length_header(header: &MpegHeader, frame: &[u8]) -> Option<LengthHeader> {
         .into_iter()
         .filter_map(|at| frame.get(at..))
         .find(|tag| tag.starts_with(b"Xing") || tag.starts_with(b"Info"));
-    xing.and_then(xing_header)
+    xing.and_then(|tag| xing_header(frame, tag))
         .or_else(|| vbri_header(frame.get(36..)?))
 }
 
-fn xing_header(tag: &[u8]) -> Option<LengthHeader> {
+/// Reads the tag, which stands in this frame.
+fn xing_header(frame: &[u8], tag: &[u8]) -> Option<LengthHeader> {
     let mut at = 8;
     let flags = be(tag, 4, 4)?;
     let mut next = |flag: u64| {
@@ -187,11 +248,37 @@ fn xing_header(tag: &[u8]) -> Option<LengthHeader> {
             .collect(),
         _ => Vec::new(),
     };
+    // Behind the table and the quality LAME goes on, and others in its way.
+    let table = if flags & 4 != 0 { 100 } else { 0 };
+    let quality = if flags & 8 != 0 { 4 } else { 0 };
     Some(LengthHeader {
+        delay: lame_delay(frame, tag.get(at + table + quality..).unwrap_or_default()),
         frames,
         bytes,
         toc: if bytes.is_some() { toc } else { Vec::new() },
         constant: tag.starts_with(b"Info"),
+    })
+}
+
+/// Delay and padding from LAME's part of the tag (Gabriel Bouvigne, *MP3 Info Tag revision 1*), if its sum holds or one that
+/// writes it is named. Twice nothing is what writers leave that know of no delay: there is none without.
+fn lame_delay(frame: &[u8], lame: &[u8]) -> Option<(u64, u64)> {
+    let both = be(lame, 21, 3)?;
+    let stated = be(lame, 34, 2)?;
+    // All that comes before the sum, which was just seen to be there.
+    let covered = frame.get(..frame.len() - lame.len() + 34)?;
+    let writers: [&[u8]; 4] = [b"LAME", b"Lavf", b"Lavc", b"L3.9"];
+    let named = writers.iter().any(|name| lame.starts_with(name));
+    (both != 0 && (named || stated == u64::from(crc16(covered))))
+        .then_some((both >> 12, both & 0xfff))
+}
+
+/// The sum LAME writes: x¹⁶ + x¹⁵ + x² + 1, the lowest bit first.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
+            crc >> 1 ^ if crc & 1 == 1 { 0xa001 } else { 0 }
+        })
     })
 }
 
@@ -220,6 +307,8 @@ fn vbri_header(tag: &[u8]) -> Option<LengthHeader> {
         bytes: Some(bytes),
         toc,
         constant: false,
+        // Its own field of delay is described nowhere, and nobody reads it.
+        delay: None,
     })
 }
 
@@ -230,63 +319,4 @@ fn be(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
             .iter()
             .fold(0, |value, byte| value << 8 | u64::from(*byte)),
     )
-}
-
-/// Text frames of an ID3v2.3 or 2.4 tag, as far as they stand before the first picture.
-pub(crate) fn id3_text(tag: &[u8], metadata: &mut TrackMetadata) {
-    let Some(head) = tag.get(..10).filter(|head| head[3] == 3 || head[3] == 4) else {
-        return;
-    };
-    let mut rest = &tag[10..];
-    while rest.len() > 10 && rest[0].is_ascii_uppercase() {
-        let size = if head[3] == 4 {
-            rest[4..8]
-                .iter()
-                .fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f))
-        } else {
-            u32::from_be_bytes(codec::array(rest, 4)) as usize
-        };
-        let Some(body) = rest.get(10..10usize.saturating_add(size)) else {
-            return;
-        };
-        let value = || id3_string(body);
-        match &rest[..4] {
-            b"TIT2" => tags::set(&mut metadata.title, value()),
-            b"TPE1" => tags::set(&mut metadata.artist, value()),
-            b"TALB" => tags::set(&mut metadata.album, value()),
-            b"TPE2" => tags::set(&mut metadata.album_artist, value()),
-            b"TRCK" => tags::set(&mut metadata.track, value()),
-            b"TCON" => tags::set(&mut metadata.genre, value()),
-            b"TDRC" | b"TYER" => tags::set(&mut metadata.date, value()),
-            _ => {}
-        }
-        rest = &rest[10 + size..];
-    }
-}
-
-fn id3_string(body: &[u8]) -> Option<String> {
-    let (encoding, text) = body.split_first()?;
-    let units = |from_bytes: fn([u8; 2]) -> u16, bytes: &[u8]| {
-        let units = bytes
-            .chunks_exact(2)
-            .map(|pair| from_bytes([pair[0], pair[1]]));
-        char::decode_utf16(units.take(2048))
-            .map(|unit| unit.unwrap_or('\u{fffd}'))
-            .collect::<String>()
-    };
-    let string = match encoding {
-        0 => text
-            .iter()
-            .take(4096)
-            .map(|byte| char::from(*byte))
-            .collect(),
-        1 if text.starts_with(&[0xfe, 0xff]) => units(u16::from_be_bytes, &text[2..]),
-        1 => units(
-            u16::from_le_bytes,
-            text.strip_prefix(&[0xff, 0xfe]).unwrap_or(text),
-        ),
-        2 => units(u16::from_be_bytes, text),
-        _ => return tags::text(text, text.len()),
-    };
-    tags::text(string.as_bytes(), string.len())
 }

@@ -3,6 +3,7 @@
 use kithara_stream::AudioCodec;
 
 use super::frames::{FrameHead, Syntax};
+use super::mpeg;
 
 /// The syntax of bare MPEG audio frames.
 #[derive(Clone, Copy, Debug)]
@@ -91,13 +92,41 @@ impl MpegHeader {
         }
     }
 
+    /// How many frames before a wanted one a decoder must be given.
+    pub(crate) fn settle(&self) -> u64 {
+        match self.layer {
+            3 => layer3_settle(self.sample_rate, self.channels),
+            _ => 2,
+        }
+    }
+
     /// Bytes of a layer III frame behind its header up to the end of the side information.
     pub(crate) fn side_bytes(&self) -> usize {
-        match (self.mpeg1, self.channels) {
-            (true, 1) | (false, 2) => 17,
-            (true, _) => 32,
-            (false, _) => 9,
-        }
+        side_bytes(self.mpeg1, self.channels)
+    }
+}
+
+/// How many frames of layer III before a wanted one a decoder must be given, whatever rates they have.
+///
+/// A frame may use main data of frames before it, up to 511 bytes (255 in MPEG-2: ISO/IEC 11172-3 §2.4.2.7, 13818-3
+/// §2.4.1.7), and those frames may all be of the lowest rate; then two more settle the overlap and the filter bank.
+pub(crate) fn layer3_settle(sample_rate: u32, channels: u16) -> u64 {
+    let (lowest, slots, reservoir) = match sample_rate {
+        32_000.. => (32_000, 144, 511usize),
+        _ => (8_000, 72, 255),
+    };
+    let side = side_bytes(sample_rate >= 32_000, channels);
+    // Header and check before the side information.
+    let bytes = (slots * lowest / sample_rate.max(1)) as usize;
+    let data = bytes.saturating_sub(6 + side).max(1);
+    3 + reservoir.div_ceil(data) as u64
+}
+
+fn side_bytes(mpeg1: bool, channels: u16) -> usize {
+    match (mpeg1, channels) {
+        (true, 1) | (false, 2) => 17,
+        (true, _) => 32,
+        (false, _) => 9,
     }
 }
 
@@ -117,14 +146,10 @@ impl Syntax for MpegSyntax {
     }
 
     fn settle(head: &[u8]) -> u64 {
-        match MpegHeader::parse(head) {
-            // A frame may use 511 bytes of main data from the frames before it; then two more frames settle the
-            // overlap and the filter bank.
-            Some(header) if header.layer == 3 => {
-                let data = header.bytes.saturating_sub(4 + header.side_bytes()).max(16);
-                3 + 511u64.div_ceil(data as u64)
-            }
-            _ => 2,
-        }
+        MpegHeader::parse(head).map_or(2, |header| header.settle())
+    }
+
+    fn is_description(frame: &[u8]) -> bool {
+        mpeg::is_description(frame)
     }
 }

@@ -5,7 +5,7 @@ use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::memory;
 
-/// The front of a packet of tags that is kept: what is larger holds pictures, and no text anybody waits for.
+/// The front of a packet of tags that is kept, unless more is asked for.
 const KEPT: usize = 64 * 1024;
 /// A packet of tags that is longer is refused.
 const LONGEST: u64 = 1 << 30;
@@ -41,6 +41,8 @@ pub(super) struct Extent {
     have: usize,
     /// Bytes of the packet that were passed.
     passed: u64,
+    /// How many of them are kept at most.
+    most: usize,
     /// Where the field stands, or the packet goes to at least.
     least: u64,
     /// Not all was kept.
@@ -66,10 +68,16 @@ impl Extent {
             held: [0; 4],
             have: 0,
             passed: 0,
+            most: KEPT,
             least,
             cut: false,
             stuck: false,
         }
+    }
+
+    /// The same, of which so much is kept.
+    pub(super) fn keeping(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Whether only the front was kept.
@@ -89,7 +97,7 @@ impl Extent {
         let room = if self.cut {
             0
         } else {
-            KEPT.saturating_sub(kept)
+            self.most.saturating_sub(kept)
         };
         self.cut |= part.len() > room;
         Ok(part.len().min(room))

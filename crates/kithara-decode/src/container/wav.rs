@@ -12,11 +12,10 @@ use crate::demux::{Demux, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::limits;
+use crate::trim::Trim;
 
 /// Chunks looked at before the audio.
 const MAX_CHUNKS: usize = 10_000;
-/// A longer list of texts is not read.
-const MAX_INFO: u32 = 16 * 1024;
 
 /// The `fmt ` chunk.
 struct Format {
@@ -36,6 +35,7 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
     let wide = &head[..4] != b"RIFF";
     let mut format = None;
     let mut wide_data = None;
+    let mut fact = None;
     let mut metadata = TrackMetadata::default();
     for _ in 0..MAX_CHUNKS {
         let head: [u8; 8] = input.array().map_err(|fault| match fault {
@@ -50,9 +50,7 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
                 wide_data = Some(u64::from_le_bytes(codec::array(&ds64, 8)));
             }
             b"fmt " => format = Some(read_format(&mut input, length)?),
-            b"LIST" if length <= MAX_INFO => {
-                tags::riff_info(input.peek(length as usize)?, &mut metadata);
-            }
+            b"fact" if length >= 4 => fact = Some(u32::from_le_bytes(input.array()?)),
             b"data" => {
                 let format = format
                     .ok_or_else(|| Fault::corrupt("the data chunk comes before the format"))?;
@@ -62,10 +60,16 @@ pub(crate) fn open(mut input: Input) -> Result<(Track, Box<dyn Demux>)> {
                     (u32::MAX | 0, _) => None,
                     (length, _) => Some(u64::from(length)),
                 };
+                if let Some(bytes) = bytes {
+                    let behind = body.saturating_add(bytes).saturating_add(bytes & 1);
+                    tags::chunks_behind(&mut input, behind, u32::from_le_bytes, &mut metadata);
+                }
                 let bytes = bytes.or_else(|| Some(input.len()?.saturating_sub(body)));
-                return open_data(input, &format, body, bytes, metadata);
+                let (mut track, demux) = open_data(input, &format, body, bytes, metadata)?;
+                track.trim = compressed_length(track.codec, fact);
+                return Ok((track, demux));
             }
-            _ => {}
+            name => tags::chunk(&mut input, codec::array(name, 0), length, &mut metadata)?,
         }
         // Chunks are padded to even lengths.
         let next = body + u64::from(length) + u64::from(length & 1);
@@ -139,15 +143,27 @@ fn open_data(
         block_frames,
     });
     let track = Track {
+        trim: None,
         container: ContainerFormat::Wav,
         codec,
         params,
         frames: layout.frames(),
         duration: None,
         metadata,
+        stamp: None,
         notices: Vec::new(),
     };
     Ok((track, Box::new(Blocks::new(input, layout))))
+}
+
+/// The last block of ADPCM is filled up; the fact chunk knows with how much. Of PCM it says nothing that the bytes don't.
+fn compressed_length(codec: AudioCodec, fact: Option<u32>) -> Option<Trim> {
+    let frames =
+        fact.filter(|frames| codec == AudioCodec::Adpcm && (1..u32::MAX).contains(frames))?;
+    Some(Trim {
+        front: 0,
+        total: Some(frames.into()),
+    })
 }
 
 fn coding(format: &Format) -> Result<(AudioCodecId, AudioCodec)> {

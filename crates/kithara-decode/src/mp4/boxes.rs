@@ -8,6 +8,12 @@ use super::error::Mp4Error;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FourCode(pub [u8; 4]);
 
+impl FourCode {
+    pub(super) fn is(self, kind: &[u8; 4]) -> bool {
+        self.0 == *kind
+    }
+}
+
 impl fmt::Display for FourCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.escape_ascii().fmt(f)

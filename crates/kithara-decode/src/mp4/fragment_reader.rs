@@ -65,12 +65,12 @@ impl<'s> FragmentReader<'s> {
     /// `first_box` is the offset after the movie box.
     pub(super) fn new(
         stream: Stream<'s>,
-        mut movie: Movie,
+        movie: Movie,
         first_box: Option<u64>,
     ) -> Result<Self, Mp4Error> {
-        let tags = movie.tags.take();
-        let duration = movie_duration(&movie);
-        let promised = promised_end(&movie);
+        let whole = !stream.is_part();
+        let duration = movie_duration(&movie).filter(|_| whole);
+        let promised = promised_end(&movie).filter(|_| whole);
         let track = movie.audio;
         let description = movie.defaults.description;
         let entry = track.entry(description).ok_or(Mp4Error::NoAudio {
@@ -80,7 +80,7 @@ impl<'s> FragmentReader<'s> {
             duration.and_then(|(duration, timescale)| track.rescale(duration, timescale));
         let mut reader = Self {
             stream,
-            presentation: Presentation::new(&track, entry, in_track, tags),
+            presentation: Presentation::new(&track, entry, in_track),
             head: track.table.start(),
             time: track.table.duration(),
             promised,
@@ -226,7 +226,11 @@ impl<'s> FragmentReader<'s> {
         });
     }
 
+    /// In the stretch between two seeks nobody needs one, and offsets in it may be those of another file.
     fn segment_index(&mut self, sidx: &BoxHeader) -> Result<(), Mp4Error> {
+        if self.stream.is_part() {
+            return Ok(());
+        }
         let (Some(end), Some(..=MAX_SIDX)) = (sidx.end, sidx.body_len()) else {
             return Ok(());
         };
@@ -256,8 +260,9 @@ impl<'s> FragmentReader<'s> {
             self.track.entries = movie.audio.entries;
             return Ok(());
         }
-        self.movie_duration = movie_duration(&movie);
-        self.promised = promised_end(&movie);
+        let whole = !self.stream.is_part();
+        self.movie_duration = movie_duration(&movie).filter(|_| whole);
+        self.promised = promised_end(&movie).filter(|_| whole);
         self.track = movie.audio;
         self.head = self.track.table.end();
         self.describe()?;

@@ -11,11 +11,12 @@
 //! they stand in; tables are kept as stored, so memory is bounded by what was really read; no byte sequence makes it
 //! panic, or work longer than in proportion to the bytes there are.
 //!
-//! Nothing is trimmed here: edit lists and iTunes' gapless comment are handed on as [`Mp4Facts`].
+//! Nothing is trimmed here: edit lists and iTunes' gapless comment are handed on in [`Mp4Facts`].
 #![deny(clippy::indexing_slicing, clippy::panic, clippy::expect_used)]
 
 mod boxes;
 mod descriptor;
+mod edits;
 mod error;
 mod fragment;
 mod fragment_index;
@@ -38,7 +39,8 @@ use symphonia::core::io::MediaSourceStream;
 
 pub use boxes::FourCode;
 pub use error::Mp4Error;
-pub use movie::Edit;
+
+pub(crate) use edits::Stretch;
 
 use boxes::BoxHeader;
 use fragment_reader::FragmentReader;
@@ -46,7 +48,8 @@ use movie::{Movie, read_movie};
 use stream::Stream;
 use table_reader::SampleTableReader;
 
-use crate::Guard;
+use crate::aac::AacConfig;
+use crate::{Guard, TrackMetadata};
 
 /// Boxes before the movie box.
 const MAX_LEADING_BOXES: u32 = 1_000;
@@ -58,16 +61,14 @@ const MAX_LEADING_MEDIA: u64 = 64 << 10;
 pub struct Mp4Options {
     /// A jump costs a round trip: gaps up to 256 KiB between packets are read through rather than jumped over.
     pub remote: bool,
+    /// The bytes are a stretch out of a title: what boxes say of the whole is no promise.
+    pub part: bool,
     /// Is told of each box and packet.
     pub guard: Guard,
 }
 
 /// What is known of an MP4 before the first packet.
 #[derive(Clone, Debug)]
-#[expect(
-    dead_code,
-    reason = "edits and gapless comments are for the trim ledger to come"
-)]
 pub struct Mp4Facts {
     /// The samples are in fragments.
     pub fragmented: bool,
@@ -78,6 +79,8 @@ pub struct Mp4Facts {
     pub codec: Option<AudioCodec>,
     /// The code of the sample entry, for naming a codec that has no name in [`AudioCodec`]: `ac-3`, `ec-3`, `dtsc`.
     pub code: FourCode,
+    /// The configuration of AAC.
+    pub aac: Option<AacConfig>,
     /// Frames per second, at the output of the decoder.
     pub sample_rate: u32,
     /// Channels, at the output of the decoder.
@@ -86,13 +89,16 @@ pub struct Mp4Facts {
     pub timescale: u32,
     /// The length of the media with priming and padding, where it is known.
     pub duration: Option<u64>,
-    /// Units per second of [`Edit::duration`].
-    pub movie_timescale: u32,
-    /// The edit list, empty if there is none. Not applied.
-    pub edits: Vec<Edit>,
+    /// When the last packet begins, where the movie box lists them all.
+    pub last_packet: Option<u64>,
+    /// The one stretch of the media that the edit list plays. Not applied.
+    pub(crate) stretch: Option<Stretch>,
     /// iTunes' gapless comment, in its own text form. Not applied.
     pub itunsmpb: Option<String>,
+    /// What the movie box says of the title.
+    pub metadata: TrackMetadata,
     /// Offset after the last byte of audio, for ordinary files: a shorter source is truncated.
+    #[cfg(test)]
     pub media_end: Option<u64>,
 }
 
@@ -151,8 +157,9 @@ fn find_movie(stream: &mut Stream<'_>) -> Result<BoxHeader, Mp4Error> {
 }
 
 fn facts(movie: &mut Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
-    let edits = std::mem::take(&mut movie.audio.edits);
+    let stretch = Stretch::of(&movie.audio.edits, movie.timescale, movie.audio.timescale);
     let itunsmpb = movie.itunsmpb.take();
+    let metadata = std::mem::take(&mut movie.metadata);
     let track = &movie.audio;
     let description = if fragmented {
         movie.defaults.description
@@ -172,13 +179,16 @@ fn facts(movie: &mut Movie, fragmented: bool) -> Result<Mp4Facts, Mp4Error> {
         track_id: track.id,
         codec: entry.codec,
         code: entry.code,
+        aac: entry.aac,
         sample_rate: entry.params.sample_rate.unwrap_or(track.timescale),
         channels: u16::try_from(channels).unwrap_or(u16::MAX),
         timescale: track.timescale,
         duration: (!fragmented).then(|| track.table.duration()),
-        movie_timescale: movie.timescale,
-        edits,
+        last_packet: (!fragmented).then(|| track.table.last_start()).flatten(),
+        stretch,
         itunsmpb,
+        metadata,
+        #[cfg(test)]
         media_end: (!fragmented).then(|| track.table.media_end()),
     })
 }

@@ -4,8 +4,6 @@
 //! Each container has its own function that knows its children; a box is only entered in its place, which bounds the
 //! depth whatever the bytes say.
 
-use symphonia::core::meta::MetadataRevision;
-
 use super::boxes::{BoxHeader, Bytes, FourCode};
 use super::error::Mp4Error;
 use super::fragment::TrackDefaults;
@@ -13,7 +11,7 @@ use super::sample_entry::{AudioEntry, parse_entries};
 use super::sample_table::{SampleTable, TableBoxes};
 use super::stream::Stream;
 use super::tags::{self, Tags};
-use crate::memory;
+use crate::{TrackMetadata, memory};
 
 const MAX_MOOV: u64 = 64 << 20;
 const MAX_BOXES: u32 = 10_000;
@@ -77,7 +75,7 @@ pub(super) struct Movie {
     /// The track has edits, wherever they are now.
     pub edited: bool,
     pub audio: AudioTrack,
-    pub tags: Option<MetadataRevision>,
+    pub metadata: TrackMetadata,
     pub itunsmpb: Option<String>,
 }
 
@@ -85,19 +83,24 @@ pub(super) struct Movie {
 pub(super) fn read_movie(stream: &mut Stream<'_>, moov: &BoxHeader) -> Result<Movie, Mp4Error> {
     let end = moov.end.or_else(|| stream.byte_len());
     let end = end.ok_or_else(|| Mp4Error::malformed(moov.kind, "its size is open"))?;
-    if end.saturating_sub(moov.body) > MAX_MOOV {
-        return Err(Mp4Error::Limit {
-            what: "the size of a moov box",
-            limit: MAX_MOOV,
-        });
-    }
     let mut walk = Walk {
         stream,
         boxes: 0,
         found: Found::default(),
     };
     let mut pos = moov.body;
+    let mut size = 0;
     while let Some(child) = walk.next(&mut pos, end)? {
+        // Covers may have any size: they are passed over.
+        if !child.is(b"udta") && !child.is(b"meta") {
+            size += pos.saturating_sub(child.start);
+        }
+        if size > MAX_MOOV {
+            return Err(Mp4Error::Limit {
+                what: "the size of a moov box",
+                limit: MAX_MOOV,
+            });
+        }
         walk.movie_child(&child)?;
     }
     walk.found.finish()
@@ -140,7 +143,7 @@ impl Found {
             edited: !audio.edits.is_empty(),
             audio,
             itunsmpb: self.tags.take_itunsmpb(),
-            tags: self.tags.into_revision(),
+            metadata: self.tags.into_metadata(),
         })
     }
 }
@@ -381,6 +384,11 @@ impl Walk<'_, '_> {
         while let Some(child) = no_harm(self.next(&mut pos, end))? {
             if child.is(b"meta") {
                 self.metadata(&child)?;
+            } else if child.kind.0.starts_with(b"\xa9") && is_text(&child) {
+                let body = self.stream.body(&child, tags::MAX_TEXT)?;
+                self.found
+                    .tags
+                    .take_user_text(Bytes::new(child.kind, &body));
             }
         }
         Ok(())
@@ -394,20 +402,37 @@ impl Walk<'_, '_> {
         let plain = prefix.get(4..8) == Some(b"hdlr") || prefix.get(4..8) == Some(b"keys");
         let mut pos = meta.body.saturating_add(if plain { 0 } else { 4 });
         while let Some(child) = no_harm(self.next(&mut pos, end))? {
-            if !child.is(b"ilst") {
-                continue;
-            }
-            let mut item_pos = child.body;
-            let item_end = child.end.unwrap_or(child.body);
-            while let Some(item) = no_harm(self.next(&mut item_pos, item_end))? {
-                if item.body_len().is_some_and(|len| len <= tags::MAX_ITEM) {
-                    let body = self.stream.body(&item, tags::MAX_ITEM)?;
-                    self.found.tags.take(Bytes::new(item.kind, &body));
-                }
+            if child.is(b"keys") && is_text(&child) {
+                let body = self.stream.body(&child, tags::MAX_TEXT)?;
+                drop(self.found.tags.take_keys(Bytes::new(child.kind, &body)));
+            } else if child.is(b"ilst") {
+                self.items(&child)?;
             }
         }
         Ok(())
     }
+
+    fn items(&mut self, ilst: &BoxHeader) -> Result<(), Mp4Error> {
+        let end = ilst.end.unwrap_or(ilst.body);
+        let mut pos = ilst.body;
+        let longest = self.stream.longest_tag();
+        while let Some(item) = no_harm(self.next(&mut pos, end))? {
+            let length = item.body_len().unwrap_or(u64::MAX);
+            if item.is(b"covr") && length > longest {
+                let head = self.stream.body_prefix(&item, tags::PICTURE_HEAD)?;
+                self.found.tags.take_picture_head(&head, length);
+            } else if item.is(b"covr") || is_text(&item) {
+                let body = self.stream.body(&item, longest)?;
+                self.found.tags.take(Bytes::new(item.kind, &body));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Not too long for one.
+fn is_text(item: &BoxHeader) -> bool {
+    item.body_len().is_some_and(|len| len <= tags::MAX_TEXT)
 }
 
 /// Everything but a failed read becomes the end.

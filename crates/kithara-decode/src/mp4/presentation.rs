@@ -4,7 +4,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::errors::{self, Error, SeekErrorKind};
 use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
 use symphonia::core::formats::{FormatInfo, MediaInfo, SeekTo, Track, TrackFlags};
-use symphonia::core::meta::{MetadataLog, MetadataRevision};
+use symphonia::core::meta::MetadataLog;
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration, TimeBase, Timestamp};
 
@@ -26,26 +26,18 @@ pub(super) static FORMAT_INFO: FormatInfo = FormatInfo {
 pub(super) struct Presentation {
     pub tracks: Vec<Track>,
     pub media_info: MediaInfo,
+    /// Always empty: tags are in [`Mp4Facts`](super::Mp4Facts).
     pub log: MetadataLog,
 }
 
 impl Presentation {
     /// `duration` is in units of the track's timescale.
-    pub fn new(
-        track: &AudioTrack,
-        entry: &AudioEntry,
-        duration: Option<u64>,
-        tags: Option<MetadataRevision>,
-    ) -> Self {
-        let mut log = MetadataLog::default();
-        if let Some(tags) = tags {
-            log.push(tags);
-        }
+    pub fn new(track: &AudioTrack, entry: &AudioEntry, duration: Option<u64>) -> Self {
         let track = described(track, entry, duration);
         Self {
             media_info: MediaInfo::from_track(&track),
             tracks: vec![track],
-            log,
+            log: MetadataLog::default(),
         }
     }
 

@@ -6,9 +6,10 @@ use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{self, profiles};
 
 use super::boxes::{Bytes, FourCode};
-use super::descriptor::{AacConfig, StreamDescriptor};
+use super::descriptor::StreamDescriptor;
 use super::error::Mp4Error;
 use super::pcm;
+use crate::aac::AacConfig;
 use crate::{limits, memory};
 
 /// Rates and channel counts beyond these are refused before anything is allocated for them.
@@ -271,26 +272,15 @@ impl AudioEntry {
     }
 
     fn advanced_audio(&mut self, config: AacConfig) {
-        let (codec, profile) = match (config.object_type, config.sbr, config.ps) {
-            (2, false, _) => (
-                Some(AudioCodec::AacLc),
-                Some(profiles::CODEC_PROFILE_AAC_LC),
-            ),
-            (2, true, false) => (
-                Some(AudioCodec::AacHe),
-                Some(profiles::CODEC_PROFILE_AAC_HE),
-            ),
-            (2, true, true) => (
-                Some(AudioCodec::AacHeV2),
-                Some(profiles::CODEC_PROFILE_AAC_HE_V2),
-            ),
-            (42, ..) => (None, Some(profiles::CODEC_PROFILE_AAC_USAC)),
-            _ => (None, None),
+        self.codec = (config.object_type == 2).then(|| config.codec());
+        self.params.profile = match (self.codec, config.object_type) {
+            (Some(AudioCodec::AacLc), _) => Some(profiles::CODEC_PROFILE_AAC_LC),
+            (Some(AudioCodec::AacHe), _) => Some(profiles::CODEC_PROFILE_AAC_HE),
+            (Some(AudioCodec::AacHeV2), _) => Some(profiles::CODEC_PROFILE_AAC_HE_V2),
+            (_, 42) => Some(profiles::CODEC_PROFILE_AAC_USAC),
+            _ => None,
         };
-        self.codec = codec;
-        self.params.profile = profile;
-        let packet = u64::from(config.frame_len) * if config.sbr { 2 } else { 1 };
-        self.params.max_frames_per_packet = Some(packet);
+        self.params.max_frames_per_packet = Some(config.packet_frames().into());
         self.params.sample_rate = Some(config.rate);
         if let Some(channels) = config.channels {
             self.params.channels = channel_layout(channels);

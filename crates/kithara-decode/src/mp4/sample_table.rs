@@ -179,6 +179,8 @@ pub(super) struct SampleTable {
     wide: bool,
     count: u32,
     duration: u64,
+    /// Of the last sample.
+    last_duration: u32,
     media_end: u64,
 }
 
@@ -199,6 +201,7 @@ impl SampleTable {
             wide: boxes.wide,
             count: 0,
             duration: 0,
+            last_duration: 0,
             media_end: 0,
         };
         if table.sizes.count() > 0 {
@@ -271,6 +274,7 @@ impl SampleTable {
                 .ok_or_else(|| stts("longer than time itself"))?;
             left -= count;
             run += 1;
+            self.last_duration = delta;
         }
         self.duration = duration;
         Ok(())
@@ -285,7 +289,13 @@ impl SampleTable {
         self.duration
     }
 
+    /// Where the last sample begins, if there is one.
+    pub fn last_start(&self) -> Option<u64> {
+        (self.count > 0).then(|| self.duration - u64::from(self.last_duration))
+    }
+
     /// Offset after the last byte of media.
+    #[cfg(test)]
     pub fn media_end(&self) -> u64 {
         self.media_end
     }

@@ -7,6 +7,7 @@ use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes, SeekBuffere
 use super::Mp4Options;
 use super::boxes::{BoxHeader, FourCode};
 use super::error::Mp4Error;
+use crate::container::tags;
 use crate::{Guard, memory};
 
 /// Memory is taken in steps of this size, as the bytes arrive: a size field alone never makes us allocate.
@@ -21,6 +22,7 @@ const READ_THROUGH_INTERLEAVED: u64 = 256 * 1024;
 pub(super) struct Stream<'s> {
     mss: MediaSourceStream<'s>,
     remote: bool,
+    part: bool,
     read_through: u64,
     guard: Guard,
     /// What a failed [`read_at`](Self::read_at) had already got, so that an interrupted read goes on where it stopped
@@ -38,6 +40,7 @@ impl<'s> Stream<'s> {
         Self {
             mss,
             remote: options.remote,
+            part: options.part,
             read_through: READ_THROUGH,
             guard: options.guard,
             partial: None,
@@ -53,6 +56,16 @@ impl<'s> Stream<'s> {
         if self.remote {
             self.read_through = READ_THROUGH_INTERLEAVED;
         }
+    }
+
+    /// Longer items of tags are passed over.
+    pub fn longest_tag(&self) -> u64 {
+        tags::whole(self.remote, self.is_seekable())
+    }
+
+    /// Whether what boxes say of the whole is no promise for these bytes.
+    pub fn is_part(&self) -> bool {
+        self.part
     }
 
     pub fn is_seekable(&self) -> bool {

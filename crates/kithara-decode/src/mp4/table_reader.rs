@@ -35,8 +35,7 @@ impl<'s> SampleTableReader<'s> {
             tracks: movie.tracks,
         })?;
         let pcm_frames = entry.pcm_frame.map(|_| pcm::PACKET_FRAMES as u32);
-        let presentation =
-            Presentation::new(&track, entry, Some(track.table.duration()), movie.tags);
+        let presentation = Presentation::new(&track, entry, Some(track.table.duration()));
         let cursor = track.table.start();
         Ok(Self {
             stream,

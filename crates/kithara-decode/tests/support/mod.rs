@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use kithara_bufpool::{PcmPool, PoolLimits};
 use kithara_decode::{
-    CodecSelector, DecodeError, DecoderFactory, DecoderOptions, Guard, InnerDecoder, Notice,
-    PcmChunk, SeekMode,
+    DecodeError, DecoderFactory, DecoderOptions, GaplessMode, InnerDecoder, Notice, PcmChunk,
+    SeekMode,
 };
 use kithara_stream::{ByteSource, MediaInfo};
 use kithara_tests::fixtures::{self, Fixture};
@@ -26,9 +26,8 @@ pub fn options() -> DecoderOptions {
         })
     });
     DecoderOptions {
-        codec: CodecSelector::Auto,
         pool: pool.clone(),
-        guard: Guard::default(),
+        ..DecoderOptions::default()
     }
 }
 
@@ -49,6 +48,17 @@ pub fn open(bytes: Vec<u8>, name: &str) -> Result<Box<dyn InnerDecoder>, DecodeE
 
 pub fn open_fixture(fixture: &Fixture) -> Box<dyn InnerDecoder> {
     open(fixture.bytes(), &fixture.file).unwrap_or_else(|error| panic!("{}: {error}", fixture.file))
+}
+
+/// Opens a fixture with its ends trimmed so.
+pub fn open_trimmed(fixture: &Fixture, mode: GaplessMode) -> Box<dyn InnerDecoder> {
+    let options = DecoderOptions {
+        gapless: mode,
+        ..options()
+    };
+    let bytes = Box::new(Cursor::new(fixture.bytes()));
+    DecoderFactory::open(bytes, &MediaInfo::default(), &options)
+        .unwrap_or_else(|error| panic!("{}: {error}", fixture.file))
 }
 
 /// All samples from here to the end, which every chunk must continue without a hole; how it ended.
@@ -161,11 +171,14 @@ impl Read for Remote {
         }
         self.touched.all.fetch_add(count as u64, Ordering::Relaxed);
         let blocks = at as usize / 4096..=(at as usize + count - 1) / 4096;
-        let fresh = blocks.clone().filter(|block| !self.seen[*block]).count() as u64;
+        let mut fresh = blocks.clone().filter(|block| !self.seen[*block]);
         // A request fetches on from where the last one stands; 64 KiB ahead are on their way already.
-        if fresh > 0 && !(self.last..self.last + 65_536).contains(&at) {
+        let ahead = self.last / 4096 * 4096..self.last + 65_536;
+        let first = fresh.next().map(|block| at.max(block as u64 * 4096));
+        if first.is_some_and(|first| !ahead.contains(&first)) {
             self.touched.jumps.fetch_add(1, Ordering::Relaxed);
         }
+        let fresh = u64::from(first.is_some()) + fresh.count() as u64;
         for block in blocks {
             self.seen[block] = true;
         }

@@ -5,23 +5,26 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use kithara_stream::ByteSource;
 use kithara_tests::fixtures::fixture;
 
-/// Bytes that do something to the reader once `at` has been reached.
+/// Bytes that do something to the reader once it has read on to `at`. A look at the end springs nothing.
 struct Trap<F> {
     inner: Cursor<Vec<u8>>,
     at: u64,
+    armed: bool,
     spring: F,
 }
 
 impl<F: FnMut() -> io::Result<()>> Read for Trap<F> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let here = self.inner.position();
-        if here >= self.at {
+        if here >= self.at && self.armed {
             (self.spring)()?;
         }
         let room = (self.at.saturating_sub(here))
             .max(1024)
             .min(out.len() as u64) as usize;
-        self.inner.read(&mut out[..room])
+        let count = self.inner.read(&mut out[..room])?;
+        self.armed |= (here..=here + count as u64).contains(&self.at);
+        Ok(count)
     }
 }
 
@@ -53,6 +56,7 @@ pub fn trap(
     let bytes = fixture(file).bytes();
     Trap {
         at: bytes.len() as u64 / 2,
+        armed: false,
         inner: Cursor::new(bytes),
         spring,
     }

@@ -8,6 +8,9 @@ use crate::rule::keep_reading;
 
 /// A transfer with less to go than this is left to finish when the reader jumps away.
 const NEARLY_DONE: u64 = 32 * 1024;
+/// A reader that hops over no more than this, as from frame header to frame header, leaves no hole behind: what plays there
+/// later would wait a round trip for it.
+const HOP: u64 = 8 * 1024;
 /// Gaps filled at the same time once the reader has what it needs.
 const GAPS_IN_FLIGHT: usize = 4;
 
@@ -16,8 +19,20 @@ impl FilePlan {
     fn next_missing(&self) -> Option<(Range<u64>, u64)> {
         let position = self.demand.position;
         let window_end = position.saturating_add(self.look_ahead()).min(self.end());
-        let gap = self.coverage.next_gap(position, window_end)?;
+        let mut gap = self.coverage.next_gap(position, window_end)?;
+        if gap.start == position {
+            gap.start = self.hopped_from();
+        }
         Some((gap, window_end))
+    }
+
+    /// Where what is stored ends in front of the reader, if the reader has just hopped from there.
+    fn hopped_from(&self) -> u64 {
+        let position = self.demand.position;
+        let back = position.saturating_sub(HOP);
+        let hole = self.coverage.next_gap(back, position);
+        hole.filter(|hole| back < hole.start && hole.end == position)
+            .map_or(position, |hole| hole.start)
     }
 
     /// With ranges: the first byte missing in front of the reader decides. Returns whether the reader has its look-ahead,

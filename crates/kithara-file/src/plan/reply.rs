@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_stream::net::{NetError, RangeSupport, RedactedUrl, ResponseHead};
-use kithara_stream::{FetchId, RunCause, RunFacts, StreamError, Wish};
+use kithara_stream::{FetchId, RunFacts, StreamError, Wish};
 
 use super::{FilePlan, PROGRESS_STEP, Postponed, Transfer};
 use crate::FileEvent;
@@ -79,15 +79,9 @@ impl FilePlan {
             return self.announce_length();
         };
         self.info.media_type.clone_from(&origin.media_type);
-        let facts = RunFacts {
-            resource: self.resource,
-            start: Duration::ZERO,
-            info: self.info.clone(),
-            cause: RunCause::Start,
-            len: origin.total,
-            // A finite file without ranges can be waited through or is told to be too far; an endless one is a stream.
-            seekable: origin.ranges || origin.total.is_some(),
-        };
+        // A finite file without ranges can be waited through or is told to be too far; an endless one is a stream.
+        let seekable = origin.ranges || origin.total.is_some();
+        let facts = RunFacts::whole(self.resource, self.info.clone(), origin.total, seekable);
         self.announce_length();
         self.wishes.push_back(Wish::Publish(facts));
         self.wishes.push_back(Wish::End);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use kithara_stream::net::{Attempts, NetError, ResponseHead};
-use kithara_stream::{Fetch, StreamError, Wish};
+use kithara_stream::{Fetch, StreamError, Terms, Wish};
 
 use super::{FilePlan, State};
 use crate::FileEvent;
@@ -33,6 +33,7 @@ impl FilePlan {
                 until: 1,
                 ..Attempts::default()
             },
+            terms: Terms::default(),
             priority: self.priority(),
         }));
     }

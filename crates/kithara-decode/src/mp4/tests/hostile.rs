@@ -99,8 +99,9 @@ fn too_many_boxes_are_refused() {
         exercise(&tracks, true),
         Err(Mp4Error::Limit { .. })
     ));
-    let mut huge = bx(b"moov", b"");
-    huge.splice(..4, (65_u32 << 20).to_be_bytes());
+    let mut huge = bx(b"moov", &bx(b"free", b""));
+    huge.splice(..4, (8 + (65_u32 << 20)).to_be_bytes());
+    huge.splice(8..12, (65_u32 << 20).to_be_bytes());
     assert!(matches!(exercise(&huge, true), Err(Mp4Error::Limit { .. })));
 }
 

@@ -67,13 +67,9 @@ fn edits_and_lengths_are_told() {
     let bytes = fixture("m4a-aac-first.m4a");
     let len = bytes.len() as u64;
     let (reader, facts) = Scripted::new(bytes).open().unwrap();
-    assert_eq!(
-        facts
-            .edits
-            .first()
-            .map(|edit| (edit.media_time, edit.normal_rate)),
-        Some((1024, true))
-    );
+    let stretch = facts.stretch.unwrap();
+    assert_eq!((stretch.start, stretch.end), (1024, Some(89_224)));
+    assert_eq!(facts.last_packet, Some(89_088));
     assert_eq!(facts.media_end, Some(len));
     assert!(!facts.fragmented);
     let duration = facts.duration.unwrap();

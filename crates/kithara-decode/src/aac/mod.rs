@@ -1,0 +1,13 @@
+//! AAC: its configurations, what its packets hold that nothing signals, and the decoder of what symphonia does not decode.
+
+mod bits;
+mod config;
+#[cfg(feature = "he-aac")]
+mod decoder;
+mod doubled;
+mod hidden;
+
+pub(crate) use config::{AacConfig, RATES};
+#[cfg(feature = "he-aac")]
+pub(crate) use decoder::WideDecoder;
+pub(crate) use hidden::reveal;

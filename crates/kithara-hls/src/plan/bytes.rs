@@ -1,0 +1,295 @@
+//! What becomes of parts: the store's answers, and the bytes that come.
+
+use std::time::Duration;
+
+use kithara_stream::assets::{Facts, Keep};
+use kithara_stream::net::ResponseHead;
+use kithara_stream::{FetchId, ResourceId, Stored, StreamError, Wish};
+
+use super::item::{Item, Owner, Part, State};
+use super::{HlsPlan, shown};
+use crate::event::SegmentSource;
+use crate::{HlsError, HlsEvent};
+
+/// No segment has more bytes: 64 MiB are minutes of sound that nobody has compressed.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// No init section has more.
+const INIT_BYTES: u64 = 1 << 20;
+
+fn most_of(owner: Owner) -> u64 {
+    match owner {
+        Owner::Item(_) => SEGMENT_BYTES,
+        Owner::Init(_) => INIT_BYTES,
+    }
+}
+
+impl HlsPlan {
+    fn owner_of(&self, fetch: FetchId) -> Option<Owner> {
+        let item = self.line.by_fetch(fetch).map(Owner::Item);
+        item.or_else(|| self.inits.by_fetch(fetch).map(Owner::Init))
+    }
+
+    pub(super) fn part(&self, owner: Owner) -> &Part {
+        match owner {
+            Owner::Item(index) => &self.line.items[index].part,
+            Owner::Init(index) => &self.inits.parts[index],
+        }
+    }
+
+    pub(super) fn part_mut(&mut self, owner: Owner) -> &mut Part {
+        match owner {
+            Owner::Item(index) => &mut self.line.items[index].part,
+            Owner::Init(index) => &mut self.inits.parts[index],
+        }
+    }
+
+    pub(super) fn part_of(&mut self, fetch: FetchId) -> Option<&mut Part> {
+        let owner = self.owner_of(fetch)?;
+        Some(self.part_mut(owner))
+    }
+
+    /// How a part stands in the store.
+    pub(super) fn handle_stored(&mut self, resource: ResourceId, stored: &Stored) {
+        let item = self.line.by_resource(resource).map(Owner::Item);
+        let init = || self.inits.by_resource(resource).map(Owner::Init);
+        let Some(owner) = item.or_else(init) else {
+            return;
+        };
+        if let Some(reason) = stored.not_kept
+            && !std::mem::replace(&mut self.told.not_kept, true)
+        {
+            self.event(HlsEvent::NotKept { reason });
+        }
+        let part = self.part_mut(owner);
+        let front = stored.coverage.covered_from(0);
+        if stored.end.is_some_and(|end| front >= end) {
+            if part.is_whole() {
+                return;
+            }
+            part.stored = front;
+            part.state = State::Whole;
+            let transfer = part.transfer.take();
+            if let Some(transfer) = transfer {
+                self.wish(Wish::Abort(transfer.id));
+            }
+            return self.part_whole(owner, front, Duration::ZERO, SegmentSource::Cache);
+        }
+        if part.transfer.is_some() {
+            return;
+        }
+        let opening = part.state == State::Opening;
+        let others = stored.others.total() > 0;
+        if others {
+            part.stored = front;
+            part.state = State::Elsewhere;
+        } else if opening && stored.coverage.total() > 0 {
+            // Begun once, and by nobody any more. What is left of it may be of another version: it is not gone on with.
+            self.open_anew(owner);
+        } else {
+            part.stored = front;
+            part.state = State::Wanted;
+        }
+    }
+
+    fn open_anew(&mut self, owner: Owner) {
+        let old = self.part(owner);
+        let (resource, source) = (old.resource, old.source.clone());
+        self.wish(Wish::Discard { resource });
+        self.wish(Wish::Leave { resource });
+        *self.part_mut(owner) = self.open(source);
+    }
+
+    pub(super) fn handle_taken(&mut self, fetch: FetchId) {
+        // How it stands is told next.
+        if let Some(part) = self.part_of(fetch) {
+            part.transfer = None;
+            part.state = State::Elsewhere;
+        }
+    }
+
+    pub(super) fn handle_head(&mut self, fetch: FetchId, head: &ResponseHead) {
+        let (now, keeps_all) = (self.now, self.policy.ignore_no_store);
+        let Some(owner) = self.owner_of(fetch) else {
+            return;
+        };
+        if head.end.is_some_and(|end| end > most_of(owner)) {
+            return self.too_large(owner);
+        }
+        let part = self.part_mut(owner);
+        let plain = part.source.key.is_none();
+        let whole = plain && part.source.range.is_none();
+        let Some(transfer) = &mut part.transfer else {
+            return;
+        };
+        let latency = now.saturating_sub(transfer.since);
+        transfer.latency = Some(latency);
+        transfer.proven = head.length_proof || !plain;
+        transfer.total = head.end.filter(|_| plain);
+        transfer.watch.handle_head(now, head.end);
+        let facts = Facts {
+            total: head.total.filter(|_| whole),
+            etag: head
+                .validators
+                .etag
+                .as_ref()
+                .map(|tag| tag.as_str().to_owned()),
+            last_modified: head.validators.last_modified.clone(),
+            media_type: head.media_type.clone(),
+        };
+        let keep = if head.no_store && !keeps_all {
+            Keep::No
+        } else {
+            Keep::Yes
+        };
+        let resource = part.resource;
+        self.pace.handle_latency(latency);
+        self.wish(Wish::Identify {
+            resource,
+            facts,
+            keep,
+        });
+    }
+
+    pub(super) fn handle_progress(&mut self, fetch: FetchId, until: u64) {
+        let now = self.now;
+        let Some(owner) = self.owner_of(fetch) else {
+            return;
+        };
+        if until > most_of(owner) {
+            return self.too_large(owner);
+        }
+        let part = self.part_mut(owner);
+        (part.spent, part.again) = (0, false);
+        part.stored = part.stored.max(until);
+        if let Some(transfer) = &mut part.transfer {
+            let brought = until.saturating_sub(transfer.from);
+            let more = brought.saturating_sub(transfer.brought);
+            transfer.brought = brought;
+            transfer.watch.handle_progress(now, until);
+            let since = transfer.since;
+            self.count(since, more);
+        }
+        if let Owner::Item(_) = owner {
+            self.look_at_speed();
+        }
+    }
+
+    pub(super) fn handle_done(&mut self, fetch: FetchId, end: u64) {
+        let now = self.now;
+        let Some(owner) = self.owner_of(fetch) else {
+            return;
+        };
+        let part = self.part_mut(owner);
+        let Some(transfer) = part.transfer.take() else {
+            return;
+        };
+        let wanted = part.source.range.as_ref();
+        let expected = wanted
+            .filter(|_| part.source.key.is_none())
+            .map_or(1, |range| range.end - range.start);
+        if end < expected {
+            let error = StreamError::Truncated {
+                name: shown(&part.source.url),
+                expected,
+                got: end,
+            };
+            part.state = State::Wanted;
+            return self.part_failed(owner, error);
+        }
+        part.stored = end;
+        part.state = State::Whole;
+        let resource = part.resource;
+        let (len, proven) = (end, transfer.proven);
+        self.wish(Wish::Length {
+            resource,
+            len,
+            proven,
+        });
+        if proven {
+            self.wish(Wish::Complete { resource, len });
+        }
+        let elapsed = now.saturating_sub(transfer.since);
+        self.pace.handle_transfer(elapsed);
+        self.sample(transfer.since);
+        self.part_whole(owner, end, elapsed, SegmentSource::Network);
+    }
+
+    /// A part has more bytes than any may have.
+    fn too_large(&mut self, owner: Owner) {
+        let part = self.part_mut(owner);
+        let name = shown(&part.source.url);
+        part.state = State::Wanted;
+        if let Some(transfer) = part.transfer.take() {
+            self.wish(Wish::Abort(transfer.id));
+        }
+        let most = most_of(owner) as usize;
+        self.part_failed(owner, StreamError::TooLarge { name, most });
+    }
+
+    fn part_whole(&mut self, owner: Owner, bytes: u64, elapsed: Duration, source: SegmentSource) {
+        let Owner::Item(index) = owner else { return };
+        let item = &self.line.items[index];
+        let (variant, sequence, at) = (item.variant, item.sequence, item.start);
+        if let Some(abr) = &mut self.abr {
+            abr.handle_segment();
+        }
+        self.gaps.handle_segment(at);
+        self.event(HlsEvent::SegmentLoaded {
+            variant,
+            sequence,
+            bytes,
+            elapsed,
+            source,
+        });
+    }
+
+    pub(super) fn handle_failed(&mut self, fetch: FetchId, error: StreamError) {
+        if let Some(load) = self.loads.remove(&fetch) {
+            return self.load_failed(load, error);
+        }
+        let Some(owner) = self.owner_of(fetch) else {
+            return;
+        };
+        let part = self.part_mut(owner);
+        let plain = part
+            .source
+            .range
+            .as_ref()
+            .filter(|_| part.source.key.is_none());
+        if plain.is_some_and(|range| part.stored >= range.end - range.start) {
+            // What failed is what came behind it.
+            let end = part.stored;
+            return self.handle_done(fetch, end);
+        }
+        part.transfer = None;
+        part.state = State::Wanted;
+        part.spent += 1;
+        self.part_failed(owner, error);
+    }
+
+    pub(super) fn part_failed(&mut self, owner: Owner, error: StreamError) {
+        let part = self.part_mut(owner);
+        if super::failing::is_refusal(&error) && !std::mem::replace(&mut part.again, true) {
+            // Once more: some servers refuse what they have only just been given.
+            return;
+        }
+        let name = shown(&part.source.url);
+        let index = match owner {
+            Owner::Item(index) => Some(index),
+            Owner::Init(init) => {
+                let needs = |item: &Item| item.init == Some(init);
+                self.line.items.iter().position(needs)
+            }
+        };
+        // Nobody needs the init section any more.
+        let Some(index) = index else { return };
+        let item = &self.line.items[index];
+        let error = HlsError::Segment {
+            variant: item.variant,
+            sequence: item.sequence,
+            name,
+            source: error,
+        };
+        self.item_failed(index, error);
+    }
+}

@@ -1,0 +1,211 @@
+//! The segments that are laid out in front of the reader.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use kithara_abr::SegmentWatch;
+use kithara_drm::Iv;
+use kithara_stream::net::Zone;
+use kithara_stream::{FetchId, ResourceId, RunCause};
+use url::Url;
+
+/// One sequence of bytes on its way: a segment, or an init section.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) resource: ResourceId,
+    pub(super) source: Source,
+    pub(super) state: State,
+    pub(super) transfer: Option<Transfer>,
+    /// Bytes that can be read, from its first on.
+    pub(super) stored: u64,
+    /// Failed attempts since its last byte.
+    pub(super) spent: u32,
+    /// It was refused once, and is asked for again.
+    pub(super) again: bool,
+}
+
+/// Where bytes are.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) url: Url,
+    pub(super) range: Option<Range<u64>>,
+    /// The place of its key in the ring, and the vector.
+    pub(super) key: Option<(usize, Iv)>,
+    pub(super) zone: Zone,
+    /// The playlist lets it be kept.
+    pub(super) keep: bool,
+}
+
+/// Prints no query and no user information.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", super::shown(&self.url), self.range)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The store is looking.
+    Opening,
+    /// Something is missing.
+    Wanted,
+    /// Others are bringing it.
+    Elsewhere,
+    /// It could not be had, and nobody needs it yet.
+    Postponed,
+    Whole,
+}
+
+/// A request for a part.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    pub(super) id: FetchId,
+    pub(super) since: Duration,
+    pub(super) watch: SegmentWatch,
+    /// Where it begins, and how far it has come.
+    pub(super) from: u64,
+    pub(super) brought: u64,
+    /// From the request to the response headers.
+    pub(super) latency: Option<Duration>,
+    pub(super) total: Option<u64>,
+    /// The framing of the body proves its end.
+    pub(super) proven: bool,
+    /// It has no credit until its key is there.
+    pub(super) waits_for_key: bool,
+}
+
+impl Part {
+    pub(super) fn new(resource: ResourceId, source: Source, opens: bool) -> Self {
+        Self {
+            resource,
+            source,
+            state: if opens { State::Opening } else { State::Wanted },
+            transfer: None,
+            stored: 0,
+            spent: 0,
+            again: false,
+        }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::Whole
+    }
+
+    pub(super) fn is_opened(&self) -> bool {
+        self.state != State::Opening
+    }
+
+    /// How long it is, where that is known.
+    pub(super) fn len(&self) -> Option<u64> {
+        match self.state {
+            State::Whole => Some(self.stored),
+            _ => self.transfer.as_ref()?.total,
+        }
+    }
+
+    fn is_brought_by(&self, fetch: FetchId) -> bool {
+        self.transfer.as_ref().is_some_and(|own| own.id == fetch)
+    }
+}
+
+/// One segment of one variant, on its way to the reader.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) part: Part,
+    pub(super) variant: usize,
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    /// When it plays, as the playlist has it.
+    pub(super) start: Duration,
+    pub(super) duration: Duration,
+    /// The clock of its timestamps.
+    pub(super) clock: u64,
+    /// Its place among the init sections.
+    pub(super) init: Option<usize>,
+    /// It begins a run, for this reason.
+    pub(super) begins: Option<RunCause>,
+}
+
+impl Item {
+    pub(super) fn end(&self) -> Duration {
+        self.start.saturating_add(self.duration)
+    }
+}
+
+/// The items in the order in which they are read.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) items: VecDeque<Item>,
+    /// So many of them were announced to the reader.
+    pub(super) announced: usize,
+    /// The run that the item at `announced` begins is announced.
+    pub(super) begun: bool,
+    /// And so is its init section.
+    pub(super) init_told: bool,
+    /// A run is open: more parts may follow.
+    pub(super) open_run: bool,
+    /// The end is announced.
+    pub(super) ended: bool,
+    /// The item that is being read.
+    pub(super) reader: usize,
+}
+
+impl Line {
+    pub(super) fn by_resource(&self, resource: ResourceId) -> Option<usize> {
+        let of = |item: &Item| item.part.resource == resource;
+        self.items.iter().position(of)
+    }
+
+    pub(super) fn by_fetch(&self, fetch: FetchId) -> Option<usize> {
+        let of = |item: &Item| item.part.is_brought_by(fetch);
+        self.items.iter().position(of)
+    }
+
+    /// Takes everything from an item on, for whoever lets go of it; whether the reader may have heard of any of it.
+    pub(super) fn split_off(&mut self, from: usize) -> (VecDeque<Item>, bool) {
+        let rest = self.items.split_off(from.min(self.items.len()));
+        let heard = from < self.announced || (from == self.announced && self.begun);
+        if heard {
+            self.announced = from;
+            (self.begun, self.init_told) = (false, false);
+        }
+        self.reader = self.reader.min(self.items.len());
+        (rest, heard)
+    }
+
+    /// Forgets the first item, which was read.
+    pub(super) fn pop_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.announced = self.announced.saturating_sub(1);
+        self.reader = self.reader.saturating_sub(1);
+        Some(item)
+    }
+}
+
+/// The init sections of a stream. They stay: going back to a variant costs no request.
+#[derive(Debug, Default)]
+pub(super) struct Inits {
+    pub(super) parts: Vec<Part>,
+}
+
+impl Inits {
+    pub(super) fn find(&self, source: &Source) -> Option<usize> {
+        self.parts.iter().position(|part| part.source == *source)
+    }
+
+    pub(super) fn by_resource(&self, resource: ResourceId) -> Option<usize> {
+        self.parts.iter().position(|part| part.resource == resource)
+    }
+
+    pub(super) fn by_fetch(&self, fetch: FetchId) -> Option<usize> {
+        self.parts.iter().position(|part| part.is_brought_by(fetch))
+    }
+}
+
+/// Whose bytes a transfer brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Item(usize),
+    Init(usize),
+}

@@ -1,0 +1,308 @@
+//! What is fetched now: the parts in front of the reader, nearest first, as far as there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kithara_abr::SegmentWatch;
+use kithara_stream::net::Attempts;
+use kithara_stream::{Demand, Fetch, Priority, Terms, Transform, Wish};
+
+use super::item::{Item, Owner, State, Transfer};
+use super::{HlsPlan, Stage};
+use crate::HlsEvent;
+use crate::decryption::Decryption;
+
+/// What a segment in front of the reader may spend while there is something else to do about it.
+pub(super) const AHEAD: u32 = 3;
+
+/// How long requests take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    latency: Duration,
+    transfer: Duration,
+}
+
+impl Pace {
+    pub(super) fn handle_latency(&mut self, latency: Duration) {
+        self.latency = latency;
+    }
+
+    pub(super) fn handle_transfer(&mut self, elapsed: Duration) {
+        self.transfer = elapsed;
+    }
+
+    /// Most of the time of a request is waiting: several at once are no slower each.
+    fn is_latent(self) -> bool {
+        self.latency > self.transfer / 2 && self.latency > Duration::from_millis(20)
+    }
+}
+
+impl HlsPlan {
+    /// Whether more may be laid.
+    pub(super) fn has_room(&self) -> bool {
+        let items = self.line.items.iter().skip(self.line.reader);
+        // Not what lies between: that may be a gap.
+        let laid: Duration = items.clone().map(|item| item.duration).sum();
+        let ahead = laid.saturating_sub(self.read_of_item());
+        let unread: u64 = items.clone().map(|item| item.part.stored).sum();
+        let unfinished = items.filter(|item| !item.part.is_whole()).count();
+        let first = self.line.items.is_empty();
+        first
+            || ahead < self.policy.look_ahead
+                && unread < self.policy.look_ahead_bytes
+                && unfinished < self.at_once()
+    }
+
+    /// How many segments are fetched at once.
+    fn at_once(&self) -> usize {
+        match self.pace.is_latent() {
+            true => self.policy.parallel.max(1),
+            false => 1,
+        }
+    }
+
+    /// Starts what is to be fetched.
+    pub(super) fn pump(&mut self) {
+        if self.stage == Stage::Failed {
+            return;
+        }
+        let most = self.at_once();
+        let mut active = 0;
+        let mut index = 0;
+        while let Some(item) = self.line.items.get(index) {
+            let init = item.init.map(Owner::Init);
+            let wanted = item.part.state == State::Wanted;
+            if !item.part.is_whole() {
+                active += 1;
+            }
+            if active > most {
+                return;
+            }
+            let idle = wanted && item.part.transfer.is_none();
+            if let Some(init) = init {
+                self.start(init);
+            }
+            if idle {
+                self.start(Owner::Item(index));
+            }
+            index += 1;
+        }
+    }
+
+    /// The first part that can't be asked for.
+    pub(super) fn first_beyond_reach(&self) -> Option<Owner> {
+        let items = self.line.items.iter().enumerate();
+        let owners = items.flat_map(|(index, item)| {
+            let init = item.init.map(Owner::Init);
+            init.into_iter().chain([Owner::Item(index)])
+        });
+        let mut beyond = owners.filter(|owner| self.is_beyond_reach(*owner));
+        beyond.next()
+    }
+
+    /// Starts the transfer of a part, if it needs one.
+    fn start(&mut self, owner: Owner) {
+        let part = self.part(owner);
+        if part.state != State::Wanted || part.transfer.is_some() {
+            return;
+        }
+        let id = self.fetch_id();
+        let now = self.now;
+        let attempts = self.attempts(owner);
+        let part = self.part(owner);
+        let (resource, source, from) = (part.resource, part.source.clone(), part.stored);
+        let content = match owner {
+            Owner::Item(index) => self.line.items[index].duration,
+            Owner::Init(_) => Duration::ZERO,
+        };
+        let transform = source.key.map(|(key, iv)| {
+            let slot = self.keys.slot(key);
+            Arc::new(Decryption::new(slot, iv)) as Arc<dyn Transform>
+        });
+        let waits_for_key = source.key.is_some_and(|(key, _)| !self.keys.is_here(key));
+        let shift = source.range.as_ref().map_or(0, |range| range.start);
+        let end = source
+            .range
+            .as_ref()
+            .map_or(u64::MAX, |range| range.end - range.start);
+        self.part_mut(owner).transfer = Some(Transfer {
+            id,
+            since: now,
+            watch: SegmentWatch::new(now, content),
+            from,
+            brought: 0,
+            latency: None,
+            total: None,
+            proven: false,
+            waits_for_key,
+        });
+        if let (Owner::Item(index), 0) = (owner, from) {
+            let item = &self.line.items[index];
+            let (variant, sequence) = (item.variant, item.sequence);
+            let (at, duration) = (item.start, item.duration);
+            self.event(HlsEvent::SegmentStarted {
+                variant,
+                sequence,
+                at,
+                duration,
+            });
+        }
+        self.wish(Wish::Fetch(Fetch {
+            id,
+            resource,
+            url: source.url,
+            range: from..end,
+            credit: if waits_for_key { from } else { u64::MAX },
+            overlap: 0,
+            if_range: None,
+            attempts,
+            priority: Priority::Foreground,
+            terms: Terms {
+                shift,
+                exact: source.range.is_some(),
+                transform,
+                zone: Some(source.zone),
+            },
+        }));
+        if let Some((key, _)) = source.key {
+            self.need_key(key);
+        }
+    }
+
+    /// What a transfer may spend: little where another variant could have it, or nobody needs it yet.
+    fn attempts(&self, owner: Owner) -> Attempts {
+        let index = match owner {
+            Owner::Item(index) => Some(index),
+            Owner::Init(init) => {
+                let needs = |item: &Item| item.init == Some(init);
+                self.line.items.iter().position(needs)
+            }
+        };
+        let patient = index.is_some_and(|index| {
+            let start = self.line.items[index].start;
+            let alone = !self.is_automatic() || self.gaps.is_patient(start);
+            self.is_read(index) && alone
+        });
+        Attempts {
+            spent: self.part(owner).spent,
+            until: if patient { u32::MAX } else { AHEAD },
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Whether the reader waits for this item.
+    pub(super) fn is_read(&self, index: usize) -> bool {
+        let reader = self.line.reader;
+        match self.line.items.get(reader) {
+            Some(item) if item.part.resource == self.demand.resource => {
+                // At its end it waits for the next.
+                let waits_for = reader + usize::from(item.part.is_whole());
+                self.demand.wanted.is_some() && index <= waits_for
+            }
+            // It is on its way there.
+            _ => index <= reader,
+        }
+    }
+
+    pub(super) fn handle_demand(&mut self, demand: Demand) {
+        self.last_demand = self.now;
+        let item = self.line.by_resource(demand.resource);
+        let reader = item.or_else(|| {
+            let init = self.inits.by_resource(demand.resource)?;
+            let begins = |item: &Item| item.begins.is_some() && item.init == Some(init);
+            let items = self.line.items.iter().enumerate().skip(self.line.reader);
+            let mut begun = items.filter(|(_, item)| begins(item));
+            begun.next().map(|(index, _)| index)
+        });
+        self.demand = demand;
+        let Some(reader) = reader else { return };
+        self.line.reader = reader;
+        while self.line.reader > 0 {
+            if let Some(item) = self.line.pop_front() {
+                self.let_go(item);
+            }
+        }
+        let waits = |owner| self.part(owner).state == State::Postponed;
+        let has_one = |index: &usize| self.owners(*index).into_iter().flatten().any(waits);
+        let first = (0..self.line.items.len()).find(has_one);
+        if let Some(index) = first.filter(|index| self.is_read(*index)) {
+            if let Some(error) = self.gaps.take_doom(self.line.items[index].start) {
+                return self.fail(error);
+            }
+            for owner in self.owners(index).into_iter().flatten() {
+                let part = self.part_mut(owner);
+                if part.state == State::Postponed {
+                    part.state = State::Wanted;
+                }
+            }
+        }
+    }
+
+    /// The parts of an item.
+    pub(super) fn owners(&self, index: usize) -> [Option<Owner>; 2] {
+        let init = self.line.items[index].init.map(Owner::Init);
+        [init, Some(Owner::Item(index))]
+    }
+
+    /// Lets go of an item that nobody reads any more.
+    pub(super) fn let_go(&mut self, item: Item) {
+        if let Some(transfer) = item.part.transfer {
+            self.wish(Wish::Abort(transfer.id));
+        }
+        self.wish(Wish::Leave {
+            resource: item.part.resource,
+        });
+    }
+
+    /// Lets go of an item and everything behind it. Whoever reads there is told that it goes on elsewhere.
+    pub(super) fn drop_from(&mut self, index: usize) {
+        let (rest, heard) = self.line.split_off(index);
+        if heard {
+            self.wish(Wish::CutOff);
+            self.line.open_run = false;
+        }
+        for item in rest {
+            self.let_go(item);
+        }
+    }
+
+    /// Drops all transfers; what they brought stays.
+    pub(super) fn drop_fetches(&mut self) {
+        let items = self.line.items.iter_mut().map(|item| &mut item.part);
+        for part in items.chain(&mut self.inits.parts) {
+            if part.transfer.take().is_some() {
+                part.state = State::Wanted;
+            }
+        }
+    }
+
+    /// The moment that is read now.
+    pub(super) fn playhead(&self) -> Duration {
+        let item = self.line.items.get(self.line.reader);
+        let begin = item.map_or(self.cursor.at, |item| item.start);
+        begin + self.read_of_item()
+    }
+
+    /// How much of the item that is being read is read, more or less.
+    fn read_of_item(&self) -> Duration {
+        let Some(item) = self.line.items.get(self.line.reader) else {
+            return Duration::ZERO;
+        };
+        if self.demand.resource != item.part.resource {
+            return Duration::ZERO;
+        }
+        let len = item.part.len().unwrap_or(0).max(1);
+        let position = self.demand.position.min(len);
+        let fraction = position as f64 / len as f64;
+        item.duration.mul_f64(fraction)
+    }
+
+    /// How much can be read from the playhead on.
+    pub(super) fn buffered(&self) -> Duration {
+        let items = self.line.items.iter().skip(self.line.reader);
+        let whole = items.take_while(|item| self.is_there(item)).last();
+        whole.map_or(Duration::ZERO, |item| {
+            item.end().saturating_sub(self.playhead())
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! A seek: everything laid is let go of, and the segment that plays at the target is laid as the first of a new run.
+
+use std::time::Duration;
+
+use kithara_stream::RunCause;
+
+use super::item::Line;
+use super::laying::Cursor;
+use super::{HlsPlan, Stage};
+
+/// A target this near to the begin of a segment is decoded from the segment before: what a codec needs to settle.
+const SETTLE: Duration = Duration::from_millis(300);
+
+impl HlsPlan {
+    pub(super) fn handle_seek(&mut self, to: Duration) {
+        if matches!(self.stage, Stage::Fresh | Stage::Opening) {
+            return;
+        }
+        let listed = || (0..self.tracks.len()).find(|one| self.window(*one).is_some());
+        let current = self.current().filter(|one| self.window(*one).is_some());
+        let Some(variant) = current.or_else(listed) else {
+            return;
+        };
+        for item in std::mem::take(&mut self.line).items {
+            self.let_go(item);
+        }
+        self.line = Line::default();
+        self.gaps.forget();
+        self.told.edge = None;
+        self.stage = Stage::Playing;
+        self.cursor = self.cursor_at(variant, to);
+        // A new run is announced at once: whoever sought waits for it.
+        while self.stage == Stage::Playing && self.line.items.is_empty() && self.lay_next(variant) {
+        }
+    }
+
+    fn cursor_at(&self, variant: usize, to: Duration) -> Cursor {
+        let mut cursor = Cursor {
+            at: to,
+            cause: Some(RunCause::Seek),
+            ..Cursor::default()
+        };
+        let Some(window) = self.window(variant) else {
+            return cursor;
+        };
+        let range = window.range();
+        // Beyond the end there is the end of the last segment.
+        let last = range.end.saturating_sub(Duration::from_micros(1));
+        let target = to.min(last).max(range.start);
+        let Some((segment, start)) = window.segment_at(target) else {
+            cursor.at = target;
+            return cursor;
+        };
+        let mut found = (segment.sequence, start);
+        let near = target.saturating_sub(start) < SETTLE && !segment.discontinuity;
+        if near
+            && let Some(before) = segment.sequence.checked_sub(1)
+            && let Some((before, start)) = window.segment(before)
+            && !before.gap
+        {
+            found = (before.sequence, start);
+        }
+        cursor.at = found.1;
+        cursor.follows = Some((variant, window.epoch(), found.0));
+        cursor
+    }
+}

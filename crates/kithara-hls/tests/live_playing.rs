@@ -1,0 +1,281 @@
+//! Live streams, played for half an hour of simulated time against windows that slide, stumble and begin anew.
+
+#[path = "support/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use kithara_hls::{HlsError, HlsEvent};
+use kithara_stream::RunCause;
+use world::{Answer, World};
+
+const SEGMENT: u64 = 4;
+
+/// What the origin does with its window.
+#[derive(Clone, Copy, Default)]
+struct Live {
+    /// Segments are listed so much later than they should be, in turn.
+    jitter: [f64; 4],
+    /// A discontinuity in front of every segment whose number divides by this.
+    breaks_every: u64,
+    /// From this time on numbers begin anew, at zero.
+    resets_at: Option<u64>,
+    /// From this time on nothing is added.
+    stops_at: Option<u64>,
+    /// From this time on the end is announced.
+    ends_at: Option<u64>,
+    listed: u64,
+}
+
+impl Live {
+    fn listed(&self, now: Duration) -> u64 {
+        let now = now.as_secs_f64() + 60.0;
+        let now = self
+            .stops_at
+            .map_or(now, |stop| now.min(stop as f64 + 60.0));
+        let count = (now / SEGMENT as f64) as u64;
+        let late = self.jitter[(count % 4) as usize];
+        ((now - late) / SEGMENT as f64) as u64
+    }
+
+    fn playlist(&self, now: Duration) -> Vec<u8> {
+        let (mut end, mut name) = (self.listed(now), "s");
+        let window = self.listed.max(6);
+        let mut first = end.saturating_sub(window);
+        if let Some(reset) = self.resets_at
+            && now.as_secs() >= reset
+        {
+            let before = self.listed(Duration::from_secs(reset));
+            end -= before;
+            first = first.saturating_sub(before).min(end);
+            name = "t";
+        }
+        let mut text =
+            format!("#EXTM3U\n#EXT-X-TARGETDURATION:{SEGMENT}\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        if self.breaks_every > 0 {
+            // Those that slid out of the window, the one in front of the first segment apart.
+            let passed = first.div_ceil(self.breaks_every);
+            text += &format!("#EXT-X-DISCONTINUITY-SEQUENCE:{passed}\n");
+        }
+        for number in first..end {
+            if self.breaks_every > 0 && number % self.breaks_every == 0 {
+                text += "#EXT-X-DISCONTINUITY\n";
+            }
+            text += &format!("#EXTINF:{SEGMENT},\n{name}{number}.aac\n");
+        }
+        if self.ends_at.is_some_and(|at| now.as_secs() >= at) {
+            text += "#EXT-X-ENDLIST\n";
+        }
+        text.into_bytes()
+    }
+
+    fn world(self) -> World {
+        let origin = move |path: &str, _: usize, now: Duration| match path {
+            "live.m3u8" => Answer::Bytes(self.playlist(now)),
+            _ => Answer::Bytes(vec![7; 64_000]),
+        };
+        World::new("live.m3u8", |config| config, origin)
+    }
+}
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+/// The numbers of what was played.
+fn numbers(world: &World) -> Vec<u64> {
+    let number = |path: &str| {
+        path[1..]
+            .trim_end_matches(".aac")
+            .parse()
+            .expect("a number")
+    };
+    world.played().into_iter().map(number).collect()
+}
+
+fn no_gap(world: &World) {
+    let gap = world
+        .events
+        .iter()
+        .find(|event| matches!(event, HlsEvent::Gap { .. }));
+    assert!(gap.is_none(), "{gap:?}");
+}
+
+#[test]
+fn half_an_hour_of_a_sliding_window_has_no_gap_that_the_origin_had_not() {
+    for jitter in [[0.0; 4], [0.0, 3.0, 1.0, 2.0]] {
+        let live = Live {
+            jitter,
+            ..Live::default()
+        };
+        let mut world = live.world();
+        world.play(HALF_AN_HOUR);
+        let played = numbers(&world);
+        assert!(played.len() > 440, "{} segments", played.len());
+        assert!(
+            played.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{played:?}"
+        );
+        no_gap(&world);
+        assert!(world.failure.is_none());
+        assert_eq!(world.run_facts().len(), 1);
+        // It joins three target durations behind the edge.
+        let late = jitter.iter().any(|late| *late > 0.0);
+        assert_eq!(played[0], 60 / SEGMENT - 3 - u64::from(late));
+        let reloads = world.count("live.m3u8") as u64;
+        assert!(reloads < 1800 / 2 + 20, "{reloads} reloads");
+        let mut segments: Vec<_> = world.requests.iter().map(|(path, _)| path).collect();
+        segments.retain(|path| *path != "live.m3u8");
+        let asked = segments.len();
+        segments.dedup();
+        assert_eq!(segments.len(), asked, "each once");
+    }
+}
+
+#[test]
+fn discontinuities_begin_runs_of_another_clock() {
+    let live = Live {
+        breaks_every: 5,
+        ..Live::default()
+    };
+    let mut world = live.world();
+    world.play(HALF_AN_HOUR);
+    let played = numbers(&world);
+    assert!(played.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    no_gap(&world);
+    let runs = world.run_facts();
+    assert!(runs.len() > 80, "{}", runs.len());
+    for pair in runs.windows(2) {
+        assert_eq!(pair[1].cause, RunCause::Discontinuity);
+        assert_ne!(pair[0].timing, pair[1].timing);
+        if pair[0].cause == RunCause::Discontinuity {
+            assert_eq!(pair[1].start - pair[0].start, Duration::from_secs(20));
+        }
+    }
+}
+
+#[test]
+fn numbers_that_begin_anew_are_another_stream_behind_the_one_before() {
+    let live = Live {
+        resets_at: Some(600),
+        ..Live::default()
+    };
+    let mut world = live.world();
+    world.play(HALF_AN_HOUR);
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    let played = world.played();
+    let anew = played
+        .iter()
+        .position(|path| path.starts_with('t'))
+        .expect("the other stream");
+    assert!(
+        anew > 130 && played.len() - anew > 270,
+        "{anew} of {}",
+        played.len()
+    );
+    let numbers = numbers(&world);
+    assert!(
+        numbers[anew..]
+            .windows(2)
+            .all(|pair| pair[0] + 1 == pair[1])
+    );
+}
+
+#[test]
+fn a_window_that_stands_still_is_told_and_then_named() {
+    let live = Live {
+        stops_at: Some(60),
+        ..Live::default()
+    };
+    let mut world = live.world();
+    world.play(HALF_AN_HOUR);
+    let late = world
+        .events
+        .iter()
+        .any(|event| matches!(event, HlsEvent::Late { .. }));
+    assert!(late);
+    let failure = world.failure.as_ref().expect("it is lost");
+    assert!(
+        matches!(HlsError::from_stream(failure), Some(HlsError::Stuck { .. })),
+        "{failure}"
+    );
+    assert!(world.now < Duration::from_secs(60 + 60), "{:?}", world.now);
+    // Never faster than every second.
+    let times: Vec<_> = world
+        .requests
+        .iter()
+        .filter(|(path, _)| path == "live.m3u8")
+        .map(|(_, at)| *at)
+        .collect();
+    assert!(
+        times
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)),
+        "{times:?}"
+    );
+}
+
+#[test]
+fn a_live_stream_that_ends_is_one_that_has_ended() {
+    let live = Live {
+        stops_at: Some(120),
+        ends_at: Some(124),
+        ..Live::default()
+    };
+    let mut world = live.world();
+    world.play(HALF_AN_HOUR);
+    assert!(
+        world.ended && world.failure.is_none(),
+        "{:?}",
+        world.failure
+    );
+    let told: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            HlsEvent::Window { live, .. } => Some(*live),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((told.first(), told.last()), (Some(&true), Some(&false)));
+    world.seek(Duration::from_secs(130));
+    world.play(HALF_AN_HOUR);
+    assert!(world.ended && world.failure.is_none());
+}
+
+#[test]
+fn a_listener_who_falls_behind_the_window_jumps_into_it_and_is_told() {
+    let mut world = Live::default().world();
+    world.play(Duration::from_secs(60));
+    world.pace = 0.0;
+    world.play(Duration::from_secs(300));
+    world.pace = 1.0;
+    world.play(Duration::from_secs(300));
+    assert!(world.failure.is_none());
+    let jumped = world
+        .events
+        .iter()
+        .filter(|event| matches!(event, HlsEvent::Gap { silent: false, .. }))
+        .count();
+    assert_eq!(jumped, 1);
+    assert!(
+        world
+            .run_facts()
+            .iter()
+            .any(|facts| facts.cause == RunCause::Skip)
+    );
+}
+
+#[test]
+fn a_seek_stays_inside_the_window() {
+    let live = Live {
+        listed: 40,
+        ..Live::default()
+    };
+    let mut world = live.world();
+    world.play(Duration::from_secs(200));
+    for to in [0, 100, 150, 5000] {
+        let facts = world.seek(Duration::from_secs(to)).expect("a run").clone();
+        world.play(Duration::from_secs(20));
+        assert!(world.failure.is_none(), "{to}: {:?}", world.failure);
+        assert!(facts.start <= world.now + Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,7 @@
+//! `playlist` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: kithara_fuzz::abort_on_own_panics(),
+    |data: &[u8]| kithara_fuzz::playlist::run(data)
+);

@@ -1,0 +1,7 @@
+//! `stretches` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: kithara_fuzz::abort_on_own_panics(),
+    |data: &[u8]| kithara_fuzz::stretches::run(data)
+);

@@ -1,0 +1,244 @@
+//! Encrypted HLS titles: keys that are none, ciphertext that is none, and where keys must not be found.
+
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/network.rs"]
+mod network;
+#[path = "support/hls.rs"]
+mod streams;
+
+use cache::Cache;
+use kithara::net::Url;
+use kithara::{ErrorKind, KeyOptions};
+use kithara_tests::fixtures::hls;
+use kithara_tests::server::{FaultServer, Script};
+use network::*;
+use streams::*;
+
+/// Plays to the failure that must come.
+fn fails(server: &FaultServer, folder: &str, what: &str) -> kithara::Error {
+    let mut listener = match Listener::try_open(title(server, folder)) {
+        Ok(listener) => listener,
+        Err(error) => return error,
+    };
+    let Err(error) = listener.play() else {
+        panic!("{what}: it played");
+    };
+    let fixture = hls::fixture(folder);
+    assert_eq!(fixture.difference_at(&listener.pcm, 0), None, "{what}");
+    error
+}
+
+fn playlist(folder: &str) -> String {
+    hls::text(&format!("{folder}/media.m3u8"))
+}
+
+fn serve_playlist(server: &FaultServer, folder: &str, text: String) {
+    let script = Script::file(text.into_bytes()).media_type("application/vnd.apple.mpegurl");
+    server.serve(&format!("/{folder}/media.m3u8"), script);
+}
+
+#[test]
+fn what_is_no_key_is_named_as_such() {
+    let page = b"<!DOCTYPE html><html><body>Please log in</body></html>".to_vec();
+    for bytes in [0, 9, 15, 17, 32, 1 << 20]
+        .map(|len| vec![7; len])
+        .into_iter()
+        .chain([page])
+    {
+        let server = origin();
+        let what = format!("{} bytes", bytes.len());
+        server.serve("/aes-ts/key.bin", Script::file(bytes));
+        let error = fails(&server, "aes-ts", &what);
+        assert_eq!(error.kind(), ErrorKind::Key, "{what}: {error:?}");
+        assert!(count(&server, "/aes-ts/key.bin") <= 2, "{what}");
+        assert!(!format!("{error:?}").contains("log in"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_wrong_key_is_told_from_a_right_one() {
+    let server = origin();
+    server.serve("/aes-ts/key.bin", Script::file(&b"kithara-key-0002"[..]));
+    let error = fails(&server, "aes-ts", "a wrong key");
+    assert_eq!(error.kind(), ErrorKind::Decrypt, "{error:?}");
+}
+
+#[test]
+fn ciphertext_that_is_not_whole_blocks_stops_behind_what_is_sound() {
+    let server = origin();
+    let mut bytes = hls::file("aes-ts/3.ts");
+    bytes.truncate(bytes.len() - 5);
+    server.serve("/aes-ts/3.ts", Script::file(bytes));
+    let error = fails(&server, "aes-ts", "a torn block");
+    assert_eq!(error.kind(), ErrorKind::Decrypt, "{error:?}");
+    assert!(error.to_string().contains("segment 3"), "{error}");
+}
+
+#[test]
+fn other_ways_of_encryption_are_refused_by_name() {
+    for method in ["SAMPLE-AES", "SAMPLE-AES-CTR", "ROT13"] {
+        let server = origin();
+        let text = playlist("aes-ts").replace("AES-128", method);
+        serve_playlist(&server, "aes-ts", text);
+        let error = fails(&server, "aes-ts", method);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{method}: {error:?}");
+        assert!(error.to_string().contains(method), "{error}");
+        assert_eq!(count(&server, "/aes-ts/0.ts"), 0, "{method}");
+    }
+}
+
+#[test]
+fn vectors_that_are_none_are_told() {
+    let given = "IV=0x000102030405060708090a0b0c0d0e0f";
+    for vector in [
+        "IV=000102030405060708090a0b0c0d0e0f",
+        "IV=0x",
+        "IV=0x000102030405060708090a0b0c0d0e0f00",
+        "IV=0xzz",
+    ] {
+        let server = origin();
+        serve_playlist(&server, "aes-ts", playlist("aes-ts").replace(given, vector));
+        let error = fails(&server, "aes-ts", vector);
+        assert_eq!(error.kind(), ErrorKind::Playlist, "{vector}: {error:?}");
+    }
+    let server = origin();
+    serve_playlist(
+        &server,
+        "aes-ts",
+        playlist("aes-ts").replace("IV=0x", "IV=0X"),
+    );
+    let mut listener = Listener::open(title(&server, "aes-ts"));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aes-ts").difference(&listener.pcm), None);
+}
+
+#[test]
+fn each_key_is_fetched_once() {
+    let server = origin();
+    Listener::open(title(&server, "aes-packed"))
+        .play()
+        .expect("it plays");
+    for key in ["/aes-packed/key-0.bin", "/aes-packed/key-1.bin"] {
+        assert_eq!(count(&server, key), 1, "{key}");
+    }
+    Listener::open(title(&server, "aes-fmp4"))
+        .play()
+        .expect("it plays");
+    assert_eq!(count(&server, "/aes-fmp4/key-0.bin"), 1);
+}
+
+#[test]
+fn a_key_that_is_refused_is_named_with_its_status() {
+    for status in [403, 404, 500] {
+        let server = origin();
+        server.serve("/aes-packed/key-1.bin", Script::of_status(status));
+        let error = fails(&server, "aes-packed", "a refused key");
+        assert_eq!(error.kind(), ErrorKind::Http(status), "{error:?}");
+        assert!(error.to_string().contains("segment 2"), "{error}");
+        assert!(count(&server, "/aes-packed/key-1.bin") <= 7);
+    }
+}
+
+#[test]
+fn a_key_is_asked_for_with_what_belongs_to_its_server() {
+    let (server, keys) = (origin(), FaultServer::start());
+    keys.serve("/key", hls::script("aes-ts/key.bin"));
+    let url = keys.url("/key?id=1");
+    serve_playlist(
+        &server,
+        "aes-ts",
+        playlist("aes-ts").replace("key.bin", &url),
+    );
+    let mut headers = kithara::net::Headers::new();
+    headers.insert("x-ticket", "canary").expect("a header");
+    let origin = Url::parse(&url).expect("a URL");
+    let options = KeyOptions::new()
+        .with_headers(&origin, headers)
+        .with_query(&origin, "device", "7");
+    let mut listener = Listener::open(title(&server, "aes-ts").with_keys(options));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aes-ts").difference(&listener.pcm), None);
+    let asked = keys.requests();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].path, "/key?id=1&device=7");
+    assert_eq!(asked[0].header("x-ticket"), Some("canary"));
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| request.header("x-ticket").is_none())
+    );
+}
+
+#[test]
+fn a_hook_gives_keys_unwraps_them_and_refuses_them() {
+    let server = origin();
+    server.serve("/aes-ts/key.bin", Script::of_status(404));
+    let given = KeyOptions::new().with_provider(|_| Some(Ok(b"kithara-key-0001".to_vec().into())));
+    let mut listener = Listener::open(title(&server, "aes-ts").with_keys(given));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aes-ts").difference(&listener.pcm), None);
+    assert_eq!(count(&server, "/aes-ts/key.bin"), 0);
+
+    let wrapped: Vec<u8> = b"kithara-key-0001".iter().map(|byte| byte ^ 0x55).collect();
+    server.serve("/aes-ts/key.bin", Script::file(wrapped));
+    let unwraps = KeyOptions::new().with_unwrap(|_, body| {
+        Ok(body
+            .iter()
+            .map(|byte| byte ^ 0x55)
+            .collect::<Vec<_>>()
+            .into())
+    });
+    let mut listener = Listener::open(title(&server, "aes-ts").with_keys(unwraps));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aes-ts").difference(&listener.pcm), None);
+
+    let refuses = KeyOptions::new().with_provider(|_| Some(Err("no subscription".to_owned())));
+    let error = Listener::try_open(title(&server, "aes-ts").with_keys(refuses))
+        .err()
+        .expect("a refusal");
+    assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
+    assert!(error.to_string().contains("no subscription"), "{error}");
+}
+
+#[test]
+fn a_transfer_that_breaks_goes_on_in_the_middle_of_the_chain() {
+    let len = hls::file("aes-ts/1.ts").len() as u64;
+    for at in [1, 15, 16, 17, 5000, len - 17, len - 16, len - 1] {
+        let server = origin();
+        let sound = hls::script("aes-ts/1.ts");
+        server.serve_sequence("/aes-ts/1.ts", [sound.clone().reset_after(at), sound]);
+        let mut listener = Listener::open(title(&server, "aes-ts"));
+        listener
+            .play()
+            .unwrap_or_else(|error| panic!("cut at {at}: {error:?}"));
+        assert_eq!(
+            hls::fixture("aes-ts").difference(&listener.pcm),
+            None,
+            "cut at {at}"
+        );
+    }
+}
+
+#[test]
+fn no_key_is_on_the_disk_or_in_what_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    for name in ["aes-ts", "aes-packed", "aes-fmp4"] {
+        let cache = Cache::at(folder.path());
+        let mut listener = Listener::open(title(&server, name).with_store(cache.store.clone()));
+        listener.play().expect("it plays");
+        let events = listener.events();
+        let told = format!("{:?} {events:?}", listener.resource);
+        assert!(!told.contains("kithara-key"), "{told}");
+        drop(listener);
+        cache.end();
+    }
+    let kept = cache::files(folder.path());
+    assert!(kept.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 100_000);
+    for (path, bytes) in &kept {
+        let found = bytes.windows(11).any(|window| window == b"kithara-key");
+        assert!(!found, "{}", path.display());
+    }
+}

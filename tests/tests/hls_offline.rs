@@ -1,0 +1,143 @@
+//! What was played once plays again where nobody answers, and costs nothing twice where somebody does.
+
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/network.rs"]
+mod network;
+#[path = "support/hls.rs"]
+mod streams;
+
+use std::time::Duration;
+
+use cache::Cache;
+use kithara::net::NetOptions;
+use kithara::{AbrMode, SeekMode};
+use kithara_tests::fixtures::hls;
+use network::*;
+use streams::*;
+
+/// A title kept in this store, by a client that gives up soon.
+fn kept(cache: &Cache, url: &str) -> kithara::ResourceConfig {
+    let client = client(impatient(Duration::from_secs(2)), quick());
+    cache.config(url).with_client(client)
+}
+
+#[test]
+fn every_kind_of_title_plays_again_when_its_server_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let urls: Vec<_> = hls::all()
+        .iter()
+        .map(|fixture| (fixture, server.url(&fixture.playlist())))
+        .collect();
+    for (fixture, url) in &urls {
+        let cache = Cache::at(folder.path());
+        let mut listener = Listener::open(kept(&cache, url));
+        listener.play().expect("it plays");
+        assert_eq!(
+            fixture.difference(&listener.pcm),
+            None,
+            "{}",
+            fixture.folder
+        );
+        drop(listener);
+        cache.end();
+    }
+    drop(server);
+    for (fixture, url) in &urls {
+        let cache = Cache::at(folder.path());
+        let mut listener = Listener::open(kept(&cache, url));
+        let played = listener.play();
+        played.unwrap_or_else(|error| panic!("{}: {error:?}", fixture.folder));
+        assert_eq!(
+            fixture.difference(&listener.pcm),
+            None,
+            "{}",
+            fixture.folder
+        );
+        drop(listener);
+        cache.end();
+    }
+}
+
+#[test]
+fn a_variant_that_was_played_plays_again_and_can_be_sought_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let url = server.url("/multivariant.m3u8");
+    let open = |cache: &Cache| {
+        let config = kept(cache, &url).with_abr_mode(AbrMode::Manual(1));
+        Listener::open(config)
+    };
+    let cache = Cache::at(folder.path());
+    open(&cache).play().expect("it plays");
+    cache.end();
+    drop(server);
+    let cache = Cache::at(folder.path());
+    let mut listener = open(&cache);
+    let (landed, exact) = listener
+        .seek(Duration::from_secs(7), SeekMode::Fast)
+        .expect("it seeks");
+    assert!(exact && landed.abs_diff(308_700) <= 1, "{landed}");
+    listener.play().expect("it plays");
+    let fixture = hls::fixture("aac-96");
+    assert_eq!(listener.pcm.len() / 2, fixture.frames - landed as usize);
+    assert_eq!(fixture.difference_at(&listener.pcm, landed as usize), None);
+    drop(listener);
+    cache.end();
+}
+
+#[test]
+fn segments_that_are_stored_are_not_asked_for_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let fixture = hls::fixture("packed-aac");
+    let url = server.url(&fixture.playlist());
+    let cache = Cache::at(folder.path());
+    Listener::open(kept(&cache, &url)).play().expect("it plays");
+    cache.end();
+    let before = server.requests().len();
+    let cache = Cache::at(folder.path());
+    let mut listener = Listener::open(kept(&cache, &url));
+    listener.play().expect("it plays");
+    assert_eq!(fixture.difference(&listener.pcm), None);
+    let requests = server.requests();
+    assert_eq!(media_paths(&requests[before..]), Vec::<&str>::new());
+    let stats = listener.resource.control().stats();
+    assert_eq!(stats.bytes_fetched, 0);
+    drop(listener);
+    cache.end();
+}
+
+#[test]
+fn without_a_store_nothing_is_left() {
+    let server = origin();
+    let config = title(&server, "ts-aac").with_net(NetOptions::default());
+    Listener::open(config).play().expect("it plays");
+    let before = server.requests().len();
+    let config = title(&server, "ts-aac").with_net(NetOptions::default());
+    Listener::open(config).play().expect("it plays");
+    assert_eq!(server.requests().len(), 2 * before);
+}
+
+/// Playlists may hold tokens: nothing of them is on the disk as it came.
+#[test]
+fn no_reference_is_on_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let list = hls::text("ts-aac/media.m3u8").replace(".ts", ".ts?token=canary");
+    let script = kithara_tests::server::Script::file(list.into_bytes());
+    server.serve("/ts-aac/media.m3u8", script);
+    let cache = Cache::at(folder.path());
+    let url = server.url("/ts-aac/media.m3u8?session=canary");
+    Listener::open(kept(&cache, &url)).play().expect("it plays");
+    cache.end();
+    let files = cache::files(folder.path());
+    assert!(files.len() > 6, "{}", files.len());
+    for (path, bytes) in files {
+        for secret in [&b"canary"[..], b"127.0.0.1"] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "{}", path.display());
+        }
+    }
+}

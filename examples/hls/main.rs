@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use kithara::RecvError;
 use kithara::prelude::*;
-use kithara_examples::{Demo, eager};
+use kithara_examples::{AnyError, Demo, Program, eager};
 
 use args::Args;
 use news::News;
@@ -25,32 +25,12 @@ use summary::{Summary, Tally};
 /// Frames read at a time.
 const BLOCK: usize = 1024;
 
-type AnyError = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    let args = match Args::parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            println!("{}", args::USAGE);
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("hls: {error}\n{}", args::USAGE);
-            return ExitCode::from(2);
-        }
+    let program = Program {
+        name: "hls",
+        usage: args::USAGE,
     };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("hls: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
-            ExitCode::FAILURE
-        }
-    }
+    program.run(Args::parse(), |args| run(&args))
 }
 
 fn run(args: &Args) -> Result<(), AnyError> {

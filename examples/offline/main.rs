@@ -12,30 +12,16 @@ use std::process::ExitCode;
 
 use kithara::net::Url;
 use kithara::prelude::*;
+use kithara_examples::{AnyError, Program};
 
 use args::{Args, Command};
 
-type AnyError = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    let args = match Args::parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            println!("{}", args::USAGE);
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("offline: {error}\n{}", args::USAGE);
-            return ExitCode::from(2);
-        }
+    let program = Program {
+        name: "offline",
+        usage: args::USAGE,
     };
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("offline: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program.run(Args::parse(), run)
 }
 
 fn run(args: Args) -> Result<(), AnyError> {

@@ -17,7 +17,7 @@ use std::time::Instant;
 use kithara::RecvError;
 use kithara::file::FileEvent;
 use kithara::prelude::*;
-use kithara_examples::{Demo, eager};
+use kithara_examples::{AnyError, Demo, Program, eager};
 
 use args::{Args, Cache, Kind};
 use output::Output;
@@ -26,32 +26,12 @@ use report::{Progress, Report};
 /// Frames decoded, written and flushed at a time.
 const BLOCK: usize = 1024;
 
-type AnyError = Box<dyn std::error::Error>;
-
 fn main() -> ExitCode {
-    let args = match Args::parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            println!("{}", args::USAGE);
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("pcm: {error}\n{}", args::USAGE);
-            return ExitCode::from(2);
-        }
+    let program = Program {
+        name: "pcm",
+        usage: args::USAGE,
     };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("pcm: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
-            ExitCode::FAILURE
-        }
-    }
+    program.run(Args::parse(), |args| run(&args))
 }
 
 fn run(args: &Args) -> Result<(), AnyError> {

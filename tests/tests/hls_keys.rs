@@ -7,8 +7,11 @@ mod network;
 #[path = "support/hls.rs"]
 mod streams;
 
+use std::sync::Arc;
+
 use cache::Cache;
 use kithara::net::Url;
+use kithara::stream::{Transform, Transforming};
 use kithara::{ErrorKind, KeyOptions};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
@@ -200,6 +203,69 @@ fn a_hook_gives_keys_unwraps_them_and_refuses_them() {
         .expect("a refusal");
     assert_eq!(error.kind(), ErrorKind::Key, "{error:?}");
     assert!(error.to_string().contains("no subscription"), "{error}");
+}
+
+/// Turns every bit over, from any place.
+#[derive(Debug)]
+struct Inverted;
+
+impl Transform for Inverted {
+    fn source_start(&self, stored: u64) -> u64 {
+        stored
+    }
+
+    fn begin(&self, _: u64) -> Box<dyn Transforming> {
+        Box::new(Self)
+    }
+}
+
+impl Transforming for Inverted {
+    fn update(&mut self, piece: &[u8], stored: &mut Vec<u8>) -> Result<(), String> {
+        stored.extend(piece.iter().map(|byte| !byte));
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Vec<u8>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transform_of_the_callers_takes_the_place_of_decryption() {
+    let server = origin();
+    let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\"\n#EXTINF";
+    serve_playlist(
+        &server,
+        "ts-aac",
+        playlist("ts-aac").replacen("#EXTINF", key, 1),
+    );
+    for name in (0..6).map(|number| format!("ts-aac/{number}.ts")) {
+        let inverted: Vec<u8> = hls::file(&name).iter().map(|byte| !byte).collect();
+        let sound = Script::file(inverted);
+        let broken = sound.clone().reset_after(1000);
+        server.serve_sequence(&format!("/{name}"), [broken, sound]);
+    }
+    let keys = KeyOptions::new().with_transform(|encrypted| {
+        assert!(encrypted.key.path().ends_with("/key.bin"), "{encrypted:?}");
+        Some(Arc::new(Inverted))
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = Cache::at(folder.path());
+    let config = || {
+        let config = title(&server, "ts-aac").with_keys(keys.clone());
+        config.with_store(cache.store.clone())
+    };
+    let mut listener = Listener::open(config());
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("ts-aac").difference(&listener.pcm), None);
+    assert_eq!(count(&server, "/ts-aac/key.bin"), 0);
+
+    // What is kept is what was made of it.
+    let before = server.requests().len();
+    let mut listener = Listener::open(config());
+    listener.play().expect("it plays again");
+    assert_eq!(hls::fixture("ts-aac").difference(&listener.pcm), None);
+    assert!(server.requests().len() <= before + 1, "a segment twice");
 }
 
 #[test]

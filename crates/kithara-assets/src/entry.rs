@@ -12,10 +12,7 @@ use parking_lot::Mutex;
 use crate::body::Seat;
 use crate::desk::Command;
 use crate::store::Inner;
-use crate::{
-    ChunkTransform, Conflict, EntrySink, Facts, IndexSlot, Keep, LeaseGuard, Reason, ResourceKey,
-    Turn,
-};
+use crate::{Conflict, Facts, IndexSlot, Keep, LeaseGuard, Reason, ResourceKey, Turn};
 
 /// What there is to do for a resource that was just opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,11 +177,6 @@ impl Entry {
         let seat = self.seat();
         seat.body.compare(offset, bytes)?;
         seat.body.write(&seat, offset, bytes)
-    }
-
-    /// Writes bytes through a transform, in order, from `offset` on.
-    pub fn sink(&self, offset: u64, transform: Box<dyn ChunkTransform>) -> EntrySink<'_> {
-        EntrySink::new(self, offset, transform)
     }
 
     /// Says that the resource is `len` bytes long and that they are all there: the keeper commits it.

@@ -1,7 +1,5 @@
 //! Why a store could not do what it was asked.
 
-use std::error::Error;
-
 use kithara_storage::StorageError;
 
 /// Why a store could not do what it was asked. Opening and reading never fail this way: they go on in memory.
@@ -48,8 +46,4 @@ pub enum AssetError {
     /// The bytes could not be stored or read.
     #[error("the bytes could not be stored")]
     Bytes(#[from] StorageError),
-
-    /// A chunk transform refused the bytes.
-    #[error("the bytes could not be transformed")]
-    Transform(#[source] Box<dyn Error + Send + Sync>),
 }

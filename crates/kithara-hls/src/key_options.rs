@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kithara_drm::Zeroizing;
+use kithara_drm::{Iv, Zeroizing};
+use kithara_stream::Transform;
 use kithara_stream::net::{Headers, Origin, RedactedUrl};
 use url::Url;
 
@@ -22,6 +23,27 @@ impl fmt::Debug for KeyRequest {
     }
 }
 
+/// A segment, or its init section, that is encrypted with AES-128.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Encrypted {
+    /// The media sequence number of the segment.
+    pub sequence: u64,
+    /// Where the playlist says that its key is. It may carry secrets.
+    pub key: Url,
+    /// The vector that the playlist states, or that its sequence number makes.
+    pub iv: Iv,
+}
+
+/// Prints no query and no user information.
+impl fmt::Debug for Encrypted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = RedactedUrl::new(&self.key);
+        write!(f, "Encrypted(segment {}, {key})", self.sequence)
+    }
+}
+
+type Replace = dyn Fn(&Encrypted) -> Option<Arc<dyn Transform>> + Send + Sync;
 type Provide = dyn Fn(&KeyRequest) -> Option<Result<Zeroizing<Vec<u8>>, String>> + Send + Sync;
 type Unwrap = dyn Fn(&KeyRequest, &[u8]) -> Result<Zeroizing<Vec<u8>>, String> + Send + Sync;
 
@@ -32,6 +54,7 @@ pub struct KeyOptions {
     query: Vec<(Origin, String, String)>,
     provide: Option<Arc<Provide>>,
     unwrap: Option<Arc<Unwrap>>,
+    replace: Option<Arc<Replace>>,
 }
 
 impl KeyOptions {
@@ -86,6 +109,24 @@ impl KeyOptions {
         self
     }
 
+    /// Lets a transform of the caller's take the place of decryption, wherever `replace` has one: no key is fetched then. What
+    /// it makes of a segment is stored and kept as what this library decrypts is.
+    ///
+    /// `replace` may be asked several times for the same. A transform runs on the I/O thread, as hooks do.
+    #[must_use]
+    pub fn with_transform(
+        mut self,
+        replace: impl Fn(&Encrypted) -> Option<Arc<dyn Transform>> + Send + Sync + 'static,
+    ) -> Self {
+        self.replace = Some(Arc::new(replace));
+        self
+    }
+
+    /// What the caller has in place of decryption.
+    pub(crate) fn transform(&self, of: &Encrypted) -> Option<Arc<dyn Transform>> {
+        self.replace.as_ref()?(of)
+    }
+
     /// What the caller has in place of the network.
     pub(crate) fn provided(&self, url: &Url) -> Option<Result<Zeroizing<Vec<u8>>, String>> {
         let request = KeyRequest { url: url.clone() };
@@ -123,6 +164,7 @@ impl fmt::Debug for KeyOptions {
             .field("origins", &(self.headers.len() + self.query.len()))
             .field("provides", &self.provide.is_some())
             .field("unwraps", &self.unwrap.is_some())
+            .field("transforms", &self.replace.is_some())
             .finish()
     }
 }

@@ -66,7 +66,7 @@ pub use event::{GapCause, HlsEvent, SegmentSource};
 pub use failure::HlsError;
 pub use handle::{HlsCommand, HlsHandle};
 pub use hls::Hls;
-pub use key_options::{KeyOptions, KeyRequest};
+pub use key_options::{Encrypted, KeyOptions, KeyRequest};
 pub use kithara_abr as abr;
 pub use kithara_drm as drm;
 pub use limits::PlaylistLimits;

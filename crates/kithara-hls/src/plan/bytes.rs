@@ -116,7 +116,7 @@ impl HlsPlan {
             return self.too_large(owner);
         }
         let part = self.part_mut(owner);
-        let plain = part.source.key.is_none();
+        let plain = part.source.is_clear();
         let whole = plain && part.source.range.is_none();
         let Some(transfer) = &mut part.transfer else {
             return;
@@ -185,7 +185,7 @@ impl HlsPlan {
         };
         let wanted = part.source.range.as_ref();
         let expected = wanted
-            .filter(|_| part.source.key.is_none())
+            .filter(|_| part.source.is_clear())
             .map_or(1, |range| range.end - range.start);
         if end < expected {
             let error = StreamError::Truncated {
@@ -255,7 +255,7 @@ impl HlsPlan {
             .source
             .range
             .as_ref()
-            .filter(|_| part.source.key.is_none());
+            .filter(|_| part.source.is_clear());
         if plain.is_some_and(|range| part.stored >= range.end - range.start) {
             // What failed is what came behind it.
             let end = part.stored;

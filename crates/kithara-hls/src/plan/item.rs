@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_abr::SegmentWatch;
 use kithara_drm::Iv;
 use kithara_stream::net::Zone;
-use kithara_stream::{FetchId, ResourceId, RunCause};
+use kithara_stream::{FetchId, ResourceId, RunCause, Transform};
 use url::Url;
 
 /// One sequence of bytes on its way: a segment, or an init section.
@@ -30,11 +31,49 @@ pub(super) struct Part {
 pub(super) struct Source {
     pub(super) url: Url,
     pub(super) range: Option<Range<u64>>,
-    /// The place of its key in the ring, and the vector.
-    pub(super) key: Option<(usize, Iv)>,
+    pub(super) cipher: Cipher,
     pub(super) zone: Zone,
     /// The playlist lets it be kept.
     pub(super) keep: bool,
+}
+
+/// How bytes are encrypted.
+#[derive(Clone)]
+pub(super) enum Cipher {
+    Clear,
+    /// With this key, by its place in the ring.
+    Aes128(usize, Iv),
+    /// As the caller knows.
+    Callers(Arc<dyn Transform>),
+}
+
+impl PartialEq for Cipher {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Clear, Self::Clear) => true,
+            (Self::Aes128(key, iv), Self::Aes128(other, vector)) => (key, iv) == (other, vector),
+            // It makes the same of the same bytes.
+            (Self::Callers(_), Self::Callers(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Cipher {}
+
+impl Source {
+    /// What the server sends is what is stored.
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self.cipher, Cipher::Clear)
+    }
+
+    /// The place in the ring of the key that it waits for.
+    pub(super) fn key(&self) -> Option<usize> {
+        match self.cipher {
+            Cipher::Aes128(key, _) => Some(key),
+            Cipher::Clear | Cipher::Callers(_) => None,
+        }
+    }
 }
 
 /// Prints no query and no user information.

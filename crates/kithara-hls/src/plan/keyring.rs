@@ -90,7 +90,7 @@ impl HlsPlan {
     fn is_key_used(&self, key: usize) -> bool {
         let items = self.line.items.iter().map(|item| &item.part);
         let mut parts = items.chain(&self.inits.parts);
-        let named = parts.any(|part| part.source.key.is_some_and(|(own, _)| own == key));
+        let named = parts.any(|part| part.source.key() == Some(key));
         named || self.keys.keys[key].loading
     }
 
@@ -195,7 +195,7 @@ impl HlsPlan {
     }
 
     fn item_with_key(&self, key: usize) -> Option<usize> {
-        let has = |source: &super::item::Source| source.key.is_some_and(|(own, _)| own == key);
+        let has = |source: &super::item::Source| source.key() == Some(key);
         self.line.items.iter().position(|item| {
             let init = item.init.and_then(|init| self.inits.parts.get(init));
             let init = init.is_some_and(|init| !init.is_whole() && has(&init.source));
@@ -214,7 +214,7 @@ impl HlsPlan {
         let parts = items.chain(&mut self.inits.parts);
         let mut granted = Vec::new();
         for part in parts {
-            if part.source.key.is_some_and(|(own, _)| own == key)
+            if part.source.key() == Some(key)
                 && let Some(transfer) = &mut part.transfer
                 && std::mem::take(&mut transfer.waits_for_key)
             {

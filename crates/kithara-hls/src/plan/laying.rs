@@ -7,12 +7,12 @@ use kithara_drm::Iv;
 use kithara_stream::{RunCause, Wish};
 use url::Url;
 
-use super::item::{Item, Part, Source};
+use super::item::{Cipher, Item, Part, Source};
 use super::{HlsPlan, Stage};
 use crate::config::GapPolicy;
 use crate::event::GapCause;
 use crate::failure::HlsError;
-use crate::{Encryption, HlsEvent, Segment, Window};
+use crate::{Encrypted, Encryption, HlsEvent, Segment, Window};
 
 /// Playlists of two variants that are cut at the same places agree on when segments begin to no more than this. Where they are
 /// cut elsewhere, a switch takes the segment that has what comes next: what is there twice is dropped, and nothing is missing.
@@ -307,9 +307,15 @@ impl HlsPlan {
         };
         let zone = list.place.zone;
         let keep = list.window.playlist().allows_cache();
-        let key = match place.key {
-            Key::Clear => None,
-            Key::Aes128(Some(url), iv) => Some((self.place_key(url, zone), iv)),
+        let cipher = match place.key {
+            Key::Clear => Cipher::Clear,
+            Key::Aes128(Some(key), iv) => {
+                let of = Encrypted { sequence, key, iv };
+                match self.key_options.transform(&of) {
+                    Some(transform) => Cipher::Callers(transform),
+                    None => Cipher::Aes128(self.place_key(of.key, zone), iv),
+                }
+            }
             Key::Aes128(None, _) => {
                 let (name, what) = (self.list_name(variant), "key");
                 return Err(HlsError::Reference { name, what });
@@ -319,7 +325,7 @@ impl HlsPlan {
         Ok(Source {
             url: place.url,
             range: place.range,
-            key,
+            cipher,
             zone,
             keep,
         })
@@ -328,7 +334,7 @@ impl HlsPlan {
     /// Begins to look for a part in the store, if it may be there.
     pub(super) fn open(&mut self, source: Source) -> Part {
         let resource = self.resource_id();
-        let kept = source.keep && self.keeps(source.key.is_some());
+        let kept = source.keep && self.keeps(!source.is_clear());
         let names = self.names.as_ref().filter(|_| kept);
         let key = names.map(|names| names.key(&source.url, source.range.as_ref()));
         if let Some(key) = key {

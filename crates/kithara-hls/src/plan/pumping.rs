@@ -7,7 +7,7 @@ use kithara_abr::SegmentWatch;
 use kithara_stream::net::Attempts;
 use kithara_stream::{Demand, Fetch, Priority, Terms, Transform, Wish};
 
-use super::item::{Item, Owner, State, Transfer};
+use super::item::{Cipher, Item, Owner, State, Transfer};
 use super::{HlsPlan, Stage};
 use crate::HlsEvent;
 use crate::decryption::Decryption;
@@ -115,11 +115,15 @@ impl HlsPlan {
             Owner::Item(index) => self.line.items[index].duration,
             Owner::Init(_) => Duration::ZERO,
         };
-        let transform = source.key.map(|(key, iv)| {
-            let slot = self.keys.slot(key);
-            Arc::new(Decryption::new(slot, iv)) as Arc<dyn Transform>
-        });
-        let waits_for_key = source.key.is_some_and(|(key, _)| !self.keys.is_here(key));
+        let transform = match &source.cipher {
+            Cipher::Clear => None,
+            Cipher::Aes128(key, iv) => {
+                Some(Arc::new(Decryption::new(self.keys.slot(*key), *iv)) as Arc<dyn Transform>)
+            }
+            Cipher::Callers(transform) => Some(Arc::clone(transform)),
+        };
+        let key = source.key();
+        let waits_for_key = key.is_some_and(|key| !self.keys.is_here(key));
         let shift = source.range.as_ref().map_or(0, |range| range.start);
         let end = source
             .range
@@ -164,7 +168,7 @@ impl HlsPlan {
                 zone: Some(source.zone),
             },
         }));
-        if let Some((key, _)) = source.key {
+        if let Some(key) = key {
             self.need_key(key);
         }
     }

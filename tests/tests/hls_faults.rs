@@ -8,7 +8,7 @@ mod streams;
 
 use std::time::Duration;
 
-use kithara::{AbrMode, Error, ErrorKind, GapPolicy, HlsEvent, ResourceConfig};
+use kithara::{AbrMode, ErrorKind, GapPolicy, HlsEvent, ResourceConfig};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -41,7 +41,8 @@ fn lasting(path: &str) -> Vec<(&'static str, Script, ErrorKind)> {
     let sound = || hls::script(path);
     vec![
         ("404", Script::of_status(404), ErrorKind::Http(404)),
-        ("403", Script::of_status(403), ErrorKind::Http(403)),
+        ("401", Script::of_status(401), ErrorKind::Expired),
+        ("403", Script::of_status(403), ErrorKind::Expired),
         ("410", Script::of_status(410), ErrorKind::Http(410)),
         ("503", Script::of_status(503), ErrorKind::Http(503)),
         (
@@ -65,16 +66,6 @@ fn lasting(path: &str) -> Vec<(&'static str, Script, ErrorKind)> {
             ErrorKind::Truncated,
         ),
     ]
-}
-
-fn is_kind(error: &Error, kind: ErrorKind) -> bool {
-    match kind {
-        // A refusal of what was given before may be an expired access.
-        ErrorKind::Http(401 | 403) => {
-            matches!(error.kind(), ErrorKind::Http(_) | ErrorKind::Expired)
-        }
-        kind => error.kind() == kind,
-    }
 }
 
 #[test]
@@ -118,7 +109,7 @@ fn what_lasts_is_an_error_behind_all_that_came_before() {
                     (error, listener.pcm.len() / 2)
                 }
             };
-            assert!(is_kind(&error, kind), "{what}: {error:?}");
+            assert_eq!(error.kind(), kind, "{what}: {error:?}");
             let told = format!("{error:?}");
             assert!(
                 told.contains(&format!("segment {number}")) && told.contains("ts-aac"),

@@ -133,11 +133,17 @@ fn each_key_is_fetched_once() {
 
 #[test]
 fn a_key_that_is_refused_is_named_with_its_status() {
-    for status in [403, 404, 500] {
+    for (status, kind) in [
+        (401, ErrorKind::Expired),
+        (403, ErrorKind::Expired),
+        (404, ErrorKind::Http(404)),
+        (500, ErrorKind::Http(500)),
+    ] {
         let server = origin();
         server.serve("/aes-packed/key-1.bin", Script::of_status(status));
         let error = fails(&server, "aes-packed", "a refused key");
-        assert_eq!(error.kind(), ErrorKind::Http(status), "{error:?}");
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(format!("{error:?}").contains(&status.to_string()));
         assert!(error.to_string().contains("segment 2"), "{error}");
         assert!(count(&server, "/aes-packed/key-1.bin") <= 7);
     }

@@ -73,6 +73,14 @@ impl Entry {
         }
     }
 
+    /// Another entry of the same bytes, as if the resource had been opened again; also where no key leads to them.
+    pub fn another(&self) -> Self {
+        let body = self.seat().body;
+        body.expect();
+        let seat = body.sit_down();
+        Self::new(Arc::clone(&self.store), self.key, seat)
+    }
+
     fn seat(&self) -> Seat {
         self.seat.lock().clone()
     }

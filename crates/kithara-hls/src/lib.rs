@@ -74,7 +74,7 @@ pub use lines::{is_playlist, is_playlist_media_type};
 pub use media::{MediaPlaylist, PlaylistType, Segment, Start};
 pub use multivariant::{Choice, Choices, ListedVariant, MultivariantPlaylist};
 pub use note::{Oddity, PlaylistNote};
-pub use plan::HlsPlan;
+pub use plan::{HlsPlan, Holdings};
 pub use playlist::{ParseContext, Playlist};
 pub use protection::{Encryption, InitSection};
 pub use reload::Freshness;

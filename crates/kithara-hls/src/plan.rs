@@ -19,6 +19,7 @@ mod bytes;
 mod ending;
 mod entry;
 mod failing;
+mod holdings;
 mod item;
 mod keeping;
 mod keyring;
@@ -29,6 +30,7 @@ mod pumping;
 mod seeking;
 mod switching;
 
+pub use self::holdings::Holdings;
 use self::item::{Inits, Line, State};
 use self::keyring::KeyRing;
 use self::laying::Cursor;

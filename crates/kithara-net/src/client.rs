@@ -166,6 +166,9 @@ impl Shared {
                     route.target = None;
                 }
                 None if refreshed || route.worked => {
+                    if refreshed {
+                        self.routes().not_renewed(&request.url, Instant::now());
+                    }
                     let url = request.redacted();
                     return Err(NetError::Expired { url, status });
                 }
@@ -174,13 +177,20 @@ impl Shared {
         }
     }
 
+    /// Another access, if the caller's hook has one. Who had none a moment ago is not asked.
     async fn refresh(&self, request: &Request, status: u16) -> Option<Refreshed> {
         let hook = self.pool.options().hook.as_ref()?;
+        if !self.routes().may_renew(&request.url, Instant::now()) {
+            return None;
+        }
         let about = HookRequest {
             url: request.url.clone(),
             purpose: request.purpose,
         };
-        let mut fresh = hook.refresh(&about, status).await?;
+        let Some(mut fresh) = hook.refresh(&about, status).await else {
+            self.routes().not_renewed(&request.url, Instant::now());
+            return None;
+        };
         take_credentials(&mut fresh.url);
         Some(fresh)
     }

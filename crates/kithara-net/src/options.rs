@@ -139,7 +139,8 @@ pub trait HeaderHook: Send + Sync + 'static {
         Headers::new()
     }
 
-    /// Asked once when a request was refused with `status` 401 or 403: a new URL and headers, or `None` to give up.
+    /// Asked once when a request was refused with `status` 401 or 403: a new URL and headers, or `None` to give up. If that did not
+    /// help, not again about the same URL for ten seconds.
     async fn refresh(&self, request: &HookRequest, status: u16) -> Option<Refreshed> {
         let _ = (request, status);
         None

@@ -16,6 +16,8 @@ const CAPACITY: usize = 64;
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// A target that refuses is looked up again at most this often.
 const RERESOLVE_EVERY: Duration = Duration::from_secs(10);
+/// A hook that knew nothing better is not asked about the same URL again before this.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// Where the redirects of a URL ended.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ struct Entry {
     route: Route,
     learnt: Instant,
     reresolved: Option<Instant>,
+    unrenewed: Option<Instant>,
 }
 
 /// A bounded memory of routes, least recently used first. Time comes in from outside.
@@ -98,6 +101,18 @@ impl Routes {
         !lately
     }
 
+    /// Access to `url` was refused: whether the hook is worth asking.
+    pub fn may_renew(&self, url: &Url, now: Instant) -> bool {
+        let known = self.entries.iter().find(|entry| entry.url == *url);
+        let lately = known.and_then(|entry| entry.unrenewed);
+        lately.is_none_or(|last| now.saturating_duration_since(last) >= RENEW_EVERY)
+    }
+
+    /// The hook was asked about `url`, and that did not help.
+    pub fn not_renewed(&mut self, url: &Url, now: Instant) {
+        self.entry(url, now).unrenewed = Some(now);
+    }
+
     /// Nothing came from the remembered target of `url`: the next request starts over.
     pub fn forget_target(&mut self, url: &Url) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.url == *url) {
@@ -117,6 +132,7 @@ impl Routes {
                     route: Route::default(),
                     learnt: now,
                     reresolved: None,
+                    unrenewed: None,
                 });
                 self.entries.len() - 1
             }

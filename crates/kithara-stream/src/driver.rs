@@ -361,6 +361,10 @@ impl<P: Plan> Driver<P> {
                     self.answer_stored(resource);
                 }
             }
+            Wish::Share { resource, of } => match self.shelf.share(resource, of) {
+                Ok(()) => self.answer_stored(resource),
+                Err(error) => self.break_off(&error),
+            },
             Wish::Identify {
                 resource,
                 facts,

@@ -215,6 +215,14 @@ pub enum Wish<E> {
         /// What the store calls it.
         key: ResourceKey,
     },
+    /// A resource is the same bytes as another, which is open, or was never to be opened, and was not left: what either has, both
+    /// have, and what one brings the other need not. [`Input::Stored`] answers.
+    Share {
+        /// The new resource.
+        resource: ResourceId,
+        /// The one whose bytes it is.
+        of: ResourceId,
+    },
     /// Say what the origin told of a resource; before its first byte is stored. If the store knows otherwise, it answers
     /// with [`Input::Stored`].
     Identify {

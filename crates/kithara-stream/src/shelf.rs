@@ -67,6 +67,14 @@ impl Shelf {
         false
     }
 
+    /// Another hand on the bytes of a resource.
+    pub(crate) fn share(&mut self, id: ResourceId, of: ResourceId) -> Result<(), StreamError> {
+        let entry = self.entry(of)?.another();
+        let key = self.held[&of].key;
+        self.hold(id, entry, key);
+        Ok(())
+    }
+
     /// The next resource that was opened, or changed by somebody else.
     pub(crate) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<ResourceId> {
         for index in 0..self.opening.len() {

@@ -470,7 +470,8 @@ impl<P: Plan> Stage<P> {
                 );
                 self.out.completed = true;
             }
-            Wish::Load(_)
+            Wish::Share { .. }
+            | Wish::Load(_)
             | Wish::Recall { .. }
             | Wish::Remember { .. }
             | Wish::Extend { .. }

@@ -74,7 +74,9 @@ impl HlsPlan {
             }
             return self.part_whole(owner, front, Duration::ZERO, SegmentSource::Cache);
         }
-        if part.transfer.is_some() {
+        // Its end may be known to nobody else.
+        let ended = part.is_whole() && front >= part.stored;
+        if ended || part.transfer.is_some() {
             return;
         }
         let opening = part.state == State::Opening;
@@ -198,7 +200,7 @@ impl HlsPlan {
         }
         part.stored = end;
         part.state = State::Whole;
-        let resource = part.resource;
+        let (resource, bytes) = (part.resource, part.bytes);
         let (len, proven) = (end, transfer.proven);
         self.wish(Wish::Length {
             resource,
@@ -212,6 +214,28 @@ impl HlsPlan {
         self.pace.handle_transfer(elapsed);
         self.sample(transfer.since);
         self.part_whole(owner, end, elapsed, SegmentSource::Network);
+        if !proven {
+            self.end_shared(bytes, end);
+        }
+    }
+
+    /// What ends where nothing proves it ends there for all who share it, who would not hear of it.
+    fn end_shared(&mut self, of: ResourceId, len: u64) {
+        for index in 0..self.line.items.len() {
+            let part = &mut self.line.items[index].part;
+            if part.is_whole() || part.transfer.is_some() || part.bytes != of {
+                continue;
+            }
+            (part.state, part.stored) = (State::Whole, len);
+            let (resource, proven) = (part.resource, false);
+            self.wish(Wish::Length {
+                resource,
+                len,
+                proven,
+            });
+            let owner = Owner::Item(index);
+            self.part_whole(owner, len, Duration::ZERO, SegmentSource::Cache);
+        }
     }
 
     /// A part has more bytes than any may have.
@@ -226,7 +250,13 @@ impl HlsPlan {
         self.part_failed(owner, StreamError::TooLarge { name, most });
     }
 
-    fn part_whole(&mut self, owner: Owner, bytes: u64, elapsed: Duration, source: SegmentSource) {
+    pub(super) fn part_whole(
+        &mut self,
+        owner: Owner,
+        bytes: u64,
+        elapsed: Duration,
+        source: SegmentSource,
+    ) {
         let Owner::Item(index) = owner else { return };
         let item = &self.line.items[index];
         let (variant, sequence, at) = (item.variant, item.sequence, item.start);
@@ -288,7 +318,7 @@ impl HlsPlan {
             variant: item.variant,
             sequence: item.sequence,
             name,
-            source: error,
+            source: super::failing::lasting(error),
         };
         self.item_failed(index, error);
     }

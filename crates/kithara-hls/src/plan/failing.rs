@@ -1,5 +1,6 @@
 //! What is done about a segment that cannot be had: another variant, a gap, or the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_stream::net::NetError;
@@ -36,6 +37,11 @@ impl Gaps {
     /// Whether the segment at that time could not be had of that variant.
     pub(super) fn has_tried(&self, at: Duration, variant: usize) -> bool {
         self.is_near(at) && self.tried.contains(&variant)
+    }
+
+    /// How much of this there is.
+    pub(super) fn len(&self) -> usize {
+        self.lost.len() + self.tried.len()
     }
 
     /// Whether everything is tried for the segment at that time.
@@ -208,6 +214,28 @@ pub(super) fn is_refusal(error: &StreamError) -> bool {
             ..
         }
     )
+}
+
+/// What a refusal that lasts is called: who was given the playlist was let in once, so the access has expired.
+pub(super) fn lasting(error: StreamError) -> StreamError {
+    let StreamError::Net(net) = &error else {
+        return error;
+    };
+    match net.root() {
+        NetError::Http { url, status, .. } if matches!(status, 401 | 403) => {
+            let (url, status) = (url.clone(), *status);
+            StreamError::Net(Arc::new(NetError::Expired { url, status }))
+        }
+        _ => error,
+    }
+}
+
+/// Whether a new URL or token is what is missing.
+pub(super) fn is_expired(error: &HlsError) -> bool {
+    let Some(StreamError::Net(error)) = error.transfer() else {
+        return false;
+    };
+    matches!(error.root(), NetError::Expired { .. })
 }
 
 /// Whether the answer was whole, and nothing: that says as much as EXT-X-GAP.

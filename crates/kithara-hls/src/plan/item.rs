@@ -15,6 +15,8 @@ use url::Url;
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) resource: ResourceId,
+    /// The resource that came by these bytes first, where several share them.
+    pub(super) bytes: ResourceId,
     pub(super) source: Source,
     pub(super) state: State,
     pub(super) transfer: Option<Transfer>,
@@ -118,6 +120,7 @@ impl Part {
     pub(super) fn new(resource: ResourceId, source: Source, opens: bool) -> Self {
         Self {
             resource,
+            bytes: resource,
             source,
             state: if opens { State::Opening } else { State::Wanted },
             transfer: None,

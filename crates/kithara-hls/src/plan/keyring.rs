@@ -41,6 +41,10 @@ impl KeyRing {
         self.keys.iter().position(|key| key.url == *url)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(super) fn slot(&self, key: usize) -> KeySlot {
         Arc::clone(&self.keys[key].slot)
     }
@@ -182,7 +186,7 @@ impl HlsPlan {
         let error = HlsError::KeyLoad {
             name: self.keys.name(key),
             sequence: self.sequence_of_key(key),
-            source: error,
+            source: super::failing::lasting(error),
         };
         self.key_is_none(key, error);
     }

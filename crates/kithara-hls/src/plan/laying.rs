@@ -7,10 +7,10 @@ use kithara_drm::Iv;
 use kithara_stream::{RunCause, Wish};
 use url::Url;
 
-use super::item::{Cipher, Item, Part, Source};
+use super::item::{Cipher, Item, Owner, Part, Source, State};
 use super::{HlsPlan, Stage};
 use crate::config::GapPolicy;
-use crate::event::GapCause;
+use crate::event::{GapCause, SegmentSource};
 use crate::failure::HlsError;
 use crate::{Encrypted, Encryption, HlsEvent, Segment, Window};
 
@@ -68,6 +68,16 @@ enum Key {
     Clear,
     Aes128(Option<Url>, Iv),
     Unsupported(String),
+}
+
+/// The segment that has what comes at a time: one that is as good as over then is not it.
+fn segment_from(window: &Window, at: Duration) -> Option<(Segment<'_>, Duration)> {
+    let (segment, start) = window.segment_at(at)?;
+    let end = start.saturating_add(segment.duration);
+    if start < at && end <= at.saturating_add(AGREEMENT) {
+        return window.segment(segment.sequence + 1);
+    }
+    Some((segment, start))
 }
 
 impl HlsPlan {
@@ -164,6 +174,11 @@ impl HlsPlan {
         true
     }
 
+    /// Whether a variant has nothing from the cursor on, and never will.
+    pub(super) fn is_over(&self, variant: usize) -> bool {
+        matches!(self.next(variant), Some(Next::End))
+    }
+
     fn next(&self, variant: usize) -> Option<Next> {
         let window = self.window(variant)?;
         let over = |window: &Window| {
@@ -187,16 +202,14 @@ impl HlsPlan {
             }
             window.segment(sequence)
         } else {
-            // What begins a little before belongs to the segment behind it.
-            let at = self.cursor.at.saturating_add(AGREEMENT);
             let range = window.range();
-            if at < range.start {
+            if self.cursor.at.saturating_add(AGREEMENT) < range.start {
                 return Some(Next::Passed(range.start));
             }
-            if at >= range.end {
-                return Some(over(window));
+            match segment_from(window, self.cursor.at.max(range.start)) {
+                None => return Some(over(window)),
+                found => found,
             }
-            window.segment_at(at)
         };
         let (segment, start) = found?;
         let found = self.take_out(variant, window.epoch(), &segment, start);
@@ -270,7 +283,7 @@ impl HlsPlan {
         self.cursor.run = Some(run);
         self.cursor.at = found.start.saturating_add(found.duration);
         self.cursor.follows = Some((variant, found.epoch, sequence + 1));
-        let part = self.open(source);
+        let part = self.shared(&source).unwrap_or_else(|| self.open(source));
         self.line.items.push_back(Item {
             part,
             variant,
@@ -282,6 +295,13 @@ impl HlsPlan {
             init,
             begins,
         });
+        let index = self.line.items.len() - 1;
+        let part = &self.line.items[index].part;
+        if part.is_whole() {
+            let bytes = part.stored;
+            let (owner, elapsed) = (Owner::Item(index), Duration::ZERO);
+            self.part_whole(owner, bytes, elapsed, SegmentSource::Cache);
+        }
         true
     }
 
@@ -343,6 +363,36 @@ impl HlsPlan {
         Part::new(resource, source, key.is_some())
     }
 
+    /// The same bytes as those of a part that is laid already: they are there, or on their way.
+    fn shared(&mut self, source: &Source) -> Option<Part> {
+        let items = self.line.items.iter().rev().map(|item| &item.part);
+        let same = |part: &&Part| {
+            let comes = part.is_whole() || part.transfer.is_some() || part.stored == 0;
+            part.is_opened() && comes && part.source == *source
+        };
+        let known = { items }.find(same)?;
+        let (of, bytes) = (known.resource, known.bytes);
+        let end = known.is_whole().then_some(known.stored);
+        let resource = self.resource_id();
+        self.wish(Wish::Share { resource, of });
+        let opens = true;
+        let mut part = Part {
+            bytes,
+            ..Part::new(resource, source.clone(), opens)
+        };
+        if let Some(len) = end {
+            // An end that nothing proves is not told with the bytes.
+            (part.state, part.stored) = (State::Whole, len);
+            let proven = false;
+            self.wish(Wish::Length {
+                resource,
+                len,
+                proven,
+            });
+        }
+        Some(part)
+    }
+
     /// The place of an init section.
     fn init(&mut self, source: Source) -> usize {
         if let Some(known) = self.inits.find(&source) {
@@ -358,7 +408,7 @@ impl HlsPlan {
         let used = |index: usize| {
             run == Some(index) || self.line.items.iter().any(|item| item.init == Some(index))
         };
-        let Some(idle) = (0..INITS).find(|index| !used(*index)) else {
+        let Some(idle) = (0..self.inits.parts.len()).find(|index| !used(*index)) else {
             self.inits.parts.push(part);
             return self.inits.parts.len() - 1;
         };

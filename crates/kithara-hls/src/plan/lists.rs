@@ -22,6 +22,8 @@ pub(super) struct Track {
     zone: Option<Zone>,
     pub(super) list: Option<List>,
     loading: Option<FetchId>,
+    /// Why it was not to be had when it was asked for last, if that will not change.
+    refused: Option<HlsError>,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,7 @@ impl Track {
             zone,
             list: None,
             loading: None,
+            refused: None,
         }
     }
 
@@ -100,7 +103,7 @@ impl HlsPlan {
     pub(super) fn read_list(&mut self, variant: usize, arrival: Arrival, bytes: &[u8]) {
         let Arrival { place, since, keep } = arrival;
         let track = &mut self.tracks[variant];
-        track.loading = None;
+        (track.loading, track.refused) = (None, None);
         let url = track.url.clone();
         let context = ParseContext {
             query: url.as_ref().and_then(Url::query),
@@ -166,7 +169,9 @@ impl HlsPlan {
 
     /// A playlist could not be loaded, or not be read.
     pub(super) fn list_failed(&mut self, variant: usize, error: HlsError) {
-        self.tracks[variant].loading = None;
+        let expired = super::failing::is_expired(&error);
+        let track = &mut self.tracks[variant];
+        (track.loading, track.refused) = (None, expired.then(|| error.clone()));
         let now = self.now;
         if let Some(list) = &mut self.tracks[variant].list {
             // What is known stays good; the next attempt comes as after an unchanged one.
@@ -205,7 +210,7 @@ impl HlsPlan {
                     return self.load_list(variant, true);
                 }
                 let name = self.list_name(variant);
-                let source = error;
+                let source = super::failing::lasting(error);
                 self.list_failed(variant, HlsError::Load { name, source });
             }
             Document::Key(key) => self.key_failed(key, error, load.again),
@@ -295,7 +300,8 @@ impl HlsPlan {
             Freshness::Lost => {
                 let name = self.list_name(variant);
                 let still = target * 10;
-                self.fail(HlsError::Stuck { name, still });
+                let refused = self.tracks[variant].refused.take();
+                self.fail(refused.unwrap_or(HlsError::Stuck { name, still }));
             }
         }
     }

@@ -15,6 +15,9 @@ use crate::decryption::Decryption;
 /// What a segment in front of the reader may spend while there is something else to do about it.
 pub(super) const AHEAD: u32 = 3;
 
+/// No more segments are in front of the reader, however short they are.
+const SEGMENTS: usize = 64;
+
 /// How long requests take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
@@ -50,6 +53,7 @@ impl HlsPlan {
         first
             || ahead < self.policy.look_ahead
                 && unread < self.policy.look_ahead_bytes
+                && self.line.items.len() - self.line.reader < SEGMENTS
                 && unfinished < self.at_once()
     }
 

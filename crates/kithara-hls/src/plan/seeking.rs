@@ -8,8 +8,9 @@ use super::item::Line;
 use super::laying::Cursor;
 use super::{HlsPlan, Stage};
 
-/// A target this near to the begin of a segment is decoded from the segment before: what a codec needs to settle.
-const SETTLE: Duration = Duration::from_millis(300);
+/// A target this near to the begin of a segment is decoded from the segment before: what a codec needs to settle. Opus takes 400 ms,
+/// HE-AAC three packets, which is as much at its lowest rate; the playlist is only nearly right.
+const SETTLE: Duration = Duration::from_millis(450);
 
 impl HlsPlan {
     pub(super) fn handle_seek(&mut self, to: Duration) {

@@ -71,12 +71,22 @@ impl HlsPlan {
         if current == Some(target) || self.gaps.has_tried(self.cursor.at, target) {
             return current;
         }
+        // Where nothing is left to fetch, there is nothing to switch for.
+        let over = current.is_some_and(|current| self.is_over(current));
+        let failed = decision.reason == AbrReason::Failed;
+        let nothing = match failed {
+            true => over && self.is_over(target),
+            false => self.is_over(target) || over && self.window(target).is_none(),
+        };
+        if nothing {
+            return current;
+        }
         if self.is_ready(target) {
             self.follow(&decision);
             return Some(target);
         }
         // One that fails is not played on while the other is on its way.
-        current.filter(|_| decision.reason != AbrReason::Failed)
+        current.filter(|_| !failed)
     }
 
     pub(super) fn follow(&mut self, decision: &AbrDecision) {

@@ -14,9 +14,12 @@ use kithara_stream::net::{
     Net, NetError, RedactedUrl, Request, Response, ResponseHead, TimeoutPhase, Url,
 };
 use kithara_stream::{
-    Coverage, Demand, Fetch, FetchId, Input, Load, Plan, ResourceId, RunFacts, Stored, StreamError,
+    Coverage, Fetch, FetchId, Input, Load, Plan, ResourceId, RunFacts, Stored, StreamError,
     Transforming, Wish,
 };
+
+#[path = "listener.rs"]
+mod listener;
 
 const STEP: Duration = Duration::from_millis(20);
 
@@ -100,6 +103,8 @@ pub struct World {
     /// Every request, with its time.
     pub requests: Vec<(String, Duration)>,
     resources: BTreeMap<ResourceId, (String, Vec<u8>, Option<u64>)>,
+    /// Resources that are the same bytes as another.
+    shared: BTreeMap<ResourceId, ResourceId>,
     runs: Vec<Run>,
     /// Where the reader is: run, part, byte; and when it may read on.
     place: (usize, usize, u64),
@@ -136,6 +141,7 @@ impl World {
             asked: BTreeMap::new(),
             requests: Vec::new(),
             resources: BTreeMap::new(),
+            shared: BTreeMap::new(),
             runs: Vec::new(),
             place: (0, 0, 0),
             allowance: 0.0,
@@ -168,6 +174,16 @@ impl World {
                 && self.runs[run].closed
                 && part >= self.runs[run].parts.len();
         (self.ended && read) || (self.failure.is_some() && self.is_blocked())
+    }
+
+    /// What the plan holds.
+    pub fn holdings(&self) -> kithara_hls::Holdings {
+        self.plan.holdings()
+    }
+
+    /// Time passes for a listener who has come to a failure.
+    pub fn rest(&mut self) {
+        self.step();
     }
 
     pub fn seek(&mut self, to: Duration) -> Option<&RunFacts> {
@@ -304,7 +320,8 @@ impl World {
         carrier.offset += stored.len() as u64;
         let end = carrier.offset;
         let name = carrier.path.clone();
-        let entry = self.resources.get_mut(&resource).expect("it was begun");
+        let bytes = self.bytes_of(resource);
+        let entry = self.resources.get_mut(&bytes).expect("it was begun");
         assert_eq!(
             entry.1.len() as u64,
             start,
@@ -330,6 +347,44 @@ impl World {
         } else if done {
             self.carriers.remove(index);
             self.hear(Input::Done { fetch: id, end });
+            self.tell_others(resource);
+        }
+    }
+
+    /// Where the bytes of a resource are.
+    fn bytes_of(&self, resource: ResourceId) -> ResourceId {
+        self.shared.get(&resource).copied().unwrap_or(resource)
+    }
+
+    /// How a resource stands that has its bytes in common with others.
+    fn stored(&self, resource: ResourceId) -> Input {
+        let bytes = self.bytes_of(resource);
+        let (have, end) = match self.resources.get(&bytes) {
+            Some((_, bytes, end)) => (bytes.len() as u64, *end),
+            None => (0, None),
+        };
+        let own = |one: &Carrier| one.resource == Some(resource);
+        let of_it = |one: &&Carrier| one.resource.is_some_and(|own| self.bytes_of(own) == bytes);
+        let others = self.carriers.iter().filter(of_it).any(|one| !own(one));
+        let mut stored = Stored {
+            end,
+            ..Stored::default()
+        };
+        stored.coverage.insert(0..have);
+        if others {
+            stored.others.insert(have..u64::MAX);
+        }
+        Input::Stored { resource, stored }
+    }
+
+    /// Those who share the bytes of a resource hear that they have come.
+    fn tell_others(&mut self, resource: ResourceId) {
+        let bytes = self.bytes_of(resource);
+        let sharing = self.shared.iter().filter(|(_, of)| **of == bytes);
+        let all: Vec<_> = sharing.map(|(one, _)| *one).chain([bytes]).collect();
+        for one in all.into_iter().filter(|one| *one != resource) {
+            let input = self.stored(one);
+            self.hear(input);
         }
     }
 
@@ -402,9 +457,12 @@ impl World {
                 error,
             });
         }
-        self.carriers.remove(index);
+        let carrier = self.carriers.remove(index);
         let error = StreamError::Net(Arc::new(error));
         self.hear(Input::Failed { fetch: id, error });
+        if let Some(resource) = carrier.resource {
+            self.tell_others(resource);
+        }
     }
 
     fn loaded(&mut self, index: usize) {
@@ -434,106 +492,6 @@ impl World {
         head
     }
 
-    /// The listener reads what he may.
-    fn read(&mut self) {
-        self.allowance = if self.pace.is_finite() {
-            (self.allowance + self.pace * STEP.as_secs_f64()).min(1.0)
-        } else {
-            f64::INFINITY
-        };
-        loop {
-            let (run, part, at) = self.place;
-            let Some(current) = self.runs.get(run) else {
-                return;
-            };
-            let silence = current
-                .facts
-                .as_ref()
-                .is_some_and(|facts| facts.silence.is_some());
-            let newest = run + 1 == self.runs.len();
-            let Some(resource) = current.parts.get(part).copied() else {
-                if current.cut || current.closed || silence {
-                    if newest {
-                        return;
-                    }
-                    self.place = (run + 1, 0, 0);
-                    continue;
-                }
-                // It waits at the end of the last part for the next.
-                let last = current.parts.last().copied();
-                return self.block(last, at);
-            };
-            let (path, bytes, end) = &self.resources[&resource];
-            let (have, over) = (bytes.len() as u64, end.is_some());
-            if at < have || over {
-                let length = (self.length)(path);
-                let total = end.unwrap_or(have.max(1)).max(1) as f64;
-                let may = if length == 0.0 || self.allowance.is_infinite() {
-                    have - at
-                } else {
-                    ((self.allowance / length * total) as u64).min(have - at)
-                };
-                self.allowance -= may as f64 / total * length;
-                let at = at + may;
-                self.place.2 = at;
-                if over && at == have {
-                    let whole = true;
-                    let path = path.clone();
-                    self.heard.push(Heard { path, run, whole });
-                    self.place = (run, part + 1, 0);
-                    self.pass(resource, at);
-                    continue;
-                }
-                if at < have {
-                    return self.pass(resource, at);
-                }
-            }
-            if current.cut {
-                let (path, whole) = (path.clone(), false);
-                if at > 0 {
-                    self.heard.push(Heard { path, run, whole });
-                }
-                if newest {
-                    return;
-                }
-                self.place = (run + 1, 0, 0);
-                continue;
-            }
-            return self.block(Some(resource), at);
-        }
-    }
-
-    fn pass(&mut self, resource: ResourceId, at: u64) {
-        let (known, from, waits) = self.announced;
-        if known == resource && at.abs_diff(from) < 32 * 1024 && !waits {
-            return;
-        }
-        self.announced = (resource, at, false);
-        let wanted = None;
-        let position = at;
-        self.hear(Input::Demand(Demand {
-            resource,
-            position,
-            wanted,
-        }));
-    }
-
-    fn block(&mut self, resource: Option<ResourceId>, at: u64) {
-        self.waited += STEP;
-        self.allowance = 0.0;
-        let Some(resource) = resource else { return };
-        if self.announced == (resource, at, true) {
-            return;
-        }
-        self.announced = (resource, at, true);
-        let (position, wanted) = (at, Some(at..at + 1));
-        self.hear(Input::Demand(Demand {
-            resource,
-            position,
-            wanted,
-        }));
-    }
-
     fn hear(&mut self, input: Input) {
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
@@ -546,6 +504,10 @@ impl World {
         while let Some(wish) = self.plan.poll() {
             self.perform(wish);
         }
+        let holds = self.plan.holdings();
+        assert!(holds.segments <= 64 && holds.documents <= 64, "{holds:?}");
+        assert!(holds.init_sections <= 80, "{holds:?}");
+        assert!(holds.keys <= 128 && holds.failures <= 64, "{holds:?}");
     }
 
     fn perform(&mut self, wish: Wish<HlsEvent>) {
@@ -557,13 +519,31 @@ impl World {
                 };
                 self.inputs.push_back(Input::Stored { resource, stored });
             }
+            Wish::Share { resource, of } => {
+                let of = self.bytes_of(of);
+                self.shared.insert(resource, of);
+                let input = self.stored(resource);
+                self.inputs.push_back(input);
+            }
             Wish::Load(load) => self.load(load),
             Wish::Fetch(fetch) => self.fetch(fetch),
             Wish::Credit { fetch, until } => {
                 let known = self.carriers.iter_mut().find(|one| one.id == fetch);
                 known.expect("credit for what is on its way").credit = until;
             }
-            Wish::Abort(fetch) => self.carriers.retain(|one| one.id != fetch),
+            Wish::Abort(fetch) => {
+                let of = |one: &Carrier| one.id == fetch;
+                let Some(index) = self.carriers.iter().position(of) else {
+                    return;
+                };
+                let carrier = self.carriers.remove(index);
+                let bytes = carrier.resource.map(|resource| self.bytes_of(resource));
+                let sharing = self.shared.iter().filter(|(_, of)| Some(**of) == bytes);
+                for one in sharing.map(|(one, _)| *one).collect::<Vec<_>>() {
+                    let input = self.stored(one);
+                    self.inputs.push_back(input);
+                }
+            }
             Wish::Publish(facts) => {
                 let open = self.runs.last().is_none_or(|run| run.closed || run.cut);
                 let seeks = facts.cause == kithara_stream::RunCause::Seek;
@@ -582,16 +562,17 @@ impl World {
                 run.parts.push(resource);
                 let name = String::new();
                 self.resources
-                    .entry(resource)
+                    .entry(self.shared.get(&resource).copied().unwrap_or(resource))
                     .or_insert((name, Vec::new(), None));
             }
             Wish::Close => self.runs.last_mut().expect("a run").closed = true,
             Wish::CutOff => self.runs.last_mut().expect("a run").cut = true,
             Wish::Length { resource, len, .. } => {
-                self.resources.get_mut(&resource).expect("it was begun").2 = Some(len);
+                let bytes = self.bytes_of(resource);
+                self.resources.get_mut(&bytes).expect("it was begun").2 = Some(len);
             }
             Wish::Complete { resource, len } => {
-                let (path, bytes, _) = &self.resources[&resource];
+                let (path, bytes, _) = &self.resources[&self.bytes_of(resource)];
                 assert_eq!(bytes.len() as u64, len, "{path}");
             }
             Wish::Recall { .. } | Wish::Remember { .. } => panic!("there is no store"),
@@ -635,8 +616,15 @@ impl World {
             .iter()
             .any(|one| one.resource == Some(fetch.resource));
         assert!(!busy, "two transfers of one part: {fetch:?}");
+        let bytes = self.bytes_of(fetch.resource);
+        let of_it = |one: &Carrier| one.resource.is_some_and(|own| self.bytes_of(own) == bytes);
+        if self.carriers.iter().any(of_it) {
+            self.inputs.push_back(Input::Taken { fetch: fetch.id });
+            let input = self.stored(fetch.resource);
+            return self.inputs.push_back(input);
+        }
         let path = path_of(&fetch.url);
-        let entry = self.resources.entry(fetch.resource).or_default();
+        let entry = self.resources.entry(bytes).or_default();
         entry.0.clone_from(&path);
         assert_eq!(
             entry.1.len() as u64,

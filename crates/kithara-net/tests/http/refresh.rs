@@ -119,6 +119,22 @@ async fn access_that_never_worked_is_refused_not_expired() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hook_that_had_nothing_is_asked_again_after_ten_seconds() {
+    let server = expiring(403, Arc::new(AtomicUsize::new(9))).await;
+    for renewals in [vec![], vec![server.url("/f?2"); 3]] {
+        let (client, hook) = renewing(&renewals);
+        let refused = async || {
+            let request = Request::get(server.url("/f?1"));
+            client.fetch(request).await.unwrap_err();
+            hook.asked.load(Ordering::Relaxed)
+        };
+        assert_eq!((refused().await, refused().await), (1, 1));
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        assert_eq!((refused().await, refused().await), (2, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn access_that_worked_before_has_expired() {
     let lifetime = Arc::new(AtomicUsize::new(1));
     let server = expiring(403, Arc::clone(&lifetime)).await;

@@ -1,0 +1,33 @@
+//! How much a plan holds.
+
+use super::HlsPlan;
+
+/// How much an [`HlsPlan`] holds beside its playlists. None of it grows with the length of a stream, or with how long it plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holdings {
+    /// The segment that is read, and those laid out in front of the reader.
+    pub segments: usize,
+    /// Init sections.
+    pub init_sections: usize,
+    /// Keys, and where those are that are still to come.
+    pub keys: usize,
+    /// Playlists and keys on their way.
+    pub documents: usize,
+    /// Variants that could not be had lately, and where.
+    pub failures: usize,
+}
+
+impl HlsPlan {
+    /// How much it holds now.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            segments: self.line.items.len(),
+            init_sections: self.inits.parts.len(),
+            keys: self.keys.len(),
+            documents: self.loads.len(),
+            failures: self.gaps.len(),
+        }
+    }
+}

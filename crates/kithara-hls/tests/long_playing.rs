@@ -1,0 +1,119 @@
+//! Streams that go on for hours, and titles of thousands of segments: what a plan holds does not grow. The world asserts the
+//! bounds in every step; here is what would break them.
+
+#[path = "support/world.rs"]
+mod world;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use kithara_hls::abr::AbrMode;
+use kithara_hls::{HlsCommand, HlsEvent};
+use world::{Answer, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const BOTH: &[u8] = b"#EXTM3U\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=64000,CODECS=\"mp4a.40.2\"\nlow/list.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=128000,CODECS=\"mp4a.40.2\"\nhigh/list.m3u8\n";
+
+/// Segments of these numbers, each with an init section of its own.
+fn list(numbers: std::ops::Range<u64>, seconds: f64, ended: bool) -> Answer {
+    let first = numbers.start;
+    let mut text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:{first}\n",
+        seconds.ceil()
+    );
+    for number in numbers {
+        write!(
+            text,
+            "#EXT-X-MAP:URI=\"i{}.mp4\"\n#EXTINF:{seconds},\ns{number}.mp4\n",
+            number % 4000
+        )
+        .expect("text has room");
+    }
+    text += if ended { "#EXT-X-ENDLIST\n" } else { "" };
+    Answer::Bytes(text.into_bytes())
+}
+
+#[test]
+fn hours_of_a_live_stream_whose_every_segment_has_another_init_section() {
+    let origin = |path: &str, _: usize, now: Duration| match path {
+        "m.m3u8" => Answer::Bytes(BOTH.to_vec()),
+        _ if path.ends_with(".m3u8") => {
+            let end = now.as_secs() / 4 + 15;
+            list(end - 6..end, 4.0, false)
+        }
+        _ => Answer::Bytes(vec![7; 300]),
+    };
+    let mut world = World::new("m.m3u8", |config| config, origin);
+    world.length = Box::new(|path| if path.contains("/i") { 0.0 } else { 4.0 });
+    for turn in 0..360 {
+        world.play(Duration::from_secs(30));
+        let mode = AbrMode::Manual(turn % 2);
+        world.command(HlsCommand::Mode(mode));
+    }
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    assert!(world.now >= 3 * HOUR);
+    let runs = world.run_facts().len();
+    assert!(runs > 2600, "each segment begins another, of {runs}");
+    // As much as it held after the first minute, more or less.
+    let holds = world.holdings();
+    assert!(holds.segments <= 12, "{holds:?}");
+    assert!((16..=24).contains(&holds.init_sections), "{holds:?}");
+}
+
+#[test]
+fn twenty_thousand_segments_and_thousands_of_switches_and_seeks() {
+    const SEGMENTS: u64 = 20_000;
+    let origin = |path: &str, _: usize, _: Duration| match path {
+        "m.m3u8" => Answer::Bytes(BOTH.to_vec()),
+        _ if path.ends_with(".m3u8") => list(0..SEGMENTS, 2.0, true),
+        // One in a hundred is nowhere.
+        _ if path.ends_with("77.mp4") => Answer::Status(404),
+        _ => Answer::Bytes(vec![7; 300]),
+    };
+    let silence = |config: kithara_hls::HlsConfig| {
+        config.with_policy(kithara_hls::HlsPolicy {
+            gap: Some(kithara_hls::GapPolicy::Silence),
+            ..kithara_hls::HlsPolicy::default()
+        })
+    };
+    let mut world = World::new("m.m3u8", silence, origin);
+    world.pace = f64::INFINITY;
+    world.latency = Duration::ZERO;
+    world.play(Duration::from_secs(5));
+    for turn in 0..4000_u64 {
+        world.play(Duration::from_millis(200));
+        let mode = AbrMode::Manual(turn as usize % 2);
+        world.command(HlsCommand::Mode(mode));
+        if turn % 4 == 0 {
+            let to = turn * 7919 % (2 * SEGMENTS);
+            world.seek(Duration::from_secs(to));
+        }
+    }
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    assert!(world.played().len() > 5000, "{}", world.played().len());
+    let switches = world.events.iter();
+    let switches = switches.filter(|event| matches!(event, HlsEvent::VariantChanged { .. }));
+    assert!(switches.count() > 2000);
+}
+
+#[test]
+fn segments_of_a_millisecond_are_not_laid_by_the_thousand() {
+    let origin = |path: &str, _: usize, _: Duration| match path {
+        "list.m3u8" => list(0..3000, 0.001, true),
+        _ => Answer::Bytes(vec![7; 50]),
+    };
+    let mut world = World::new("list.m3u8", |config| config, origin);
+    world.length = Box::new(|path| if path.starts_with('i') { 0.0 } else { 0.001 });
+    world.pace = 0.0;
+    world.play(Duration::from_secs(200));
+    assert_eq!(world.holdings().segments, 64);
+    world.pace = 1.0;
+    world.play(HOUR);
+    assert!(world.ended && world.failure.is_none());
+    let segments = world.played();
+    let segments = segments.iter().filter(|path| path.starts_with('s'));
+    assert_eq!(segments.count(), 3000);
+}

@@ -1,0 +1,107 @@
+//! The listener of the simulated world, who reads run after run at his own pace.
+
+use kithara_stream::{Demand, Input, ResourceId};
+
+use super::{Heard, STEP, World};
+
+impl World {
+    /// The listener reads what he may.
+    pub(super) fn read(&mut self) {
+        self.allowance = if self.pace.is_finite() {
+            (self.allowance + self.pace * STEP.as_secs_f64()).min(1.0)
+        } else {
+            f64::INFINITY
+        };
+        loop {
+            let (run, part, at) = self.place;
+            let Some(current) = self.runs.get(run) else {
+                return;
+            };
+            let silence = current
+                .facts
+                .as_ref()
+                .is_some_and(|facts| facts.silence.is_some());
+            let newest = run + 1 == self.runs.len();
+            let Some(resource) = current.parts.get(part).copied() else {
+                if current.cut || current.closed || silence {
+                    if newest {
+                        return;
+                    }
+                    self.place = (run + 1, 0, 0);
+                    continue;
+                }
+                // It waits at the end of the last part for the next.
+                let last = current.parts.last().copied();
+                return self.block(last, at);
+            };
+            let (path, bytes, end) = &self.resources[&self.bytes_of(resource)];
+            let (have, over) = (bytes.len() as u64, end.is_some());
+            if at < have || over {
+                let length = (self.length)(path);
+                let total = end.unwrap_or(have.max(1)).max(1) as f64;
+                let may = if length == 0.0 || self.allowance.is_infinite() {
+                    have - at
+                } else {
+                    ((self.allowance / length * total) as u64).min(have - at)
+                };
+                self.allowance -= may as f64 / total * length;
+                let at = at + may;
+                self.place.2 = at;
+                if over && at == have {
+                    let whole = true;
+                    let path = path.clone();
+                    self.heard.push(Heard { path, run, whole });
+                    self.place = (run, part + 1, 0);
+                    self.pass(resource, at);
+                    continue;
+                }
+                if at < have {
+                    return self.pass(resource, at);
+                }
+            }
+            if current.cut {
+                let (path, whole) = (path.clone(), false);
+                if at > 0 {
+                    self.heard.push(Heard { path, run, whole });
+                }
+                if newest {
+                    return;
+                }
+                self.place = (run + 1, 0, 0);
+                continue;
+            }
+            return self.block(Some(resource), at);
+        }
+    }
+
+    fn pass(&mut self, resource: ResourceId, at: u64) {
+        let (known, from, waits) = self.announced;
+        if known == resource && at.abs_diff(from) < 32 * 1024 && !waits {
+            return;
+        }
+        self.announced = (resource, at, false);
+        let wanted = None;
+        let position = at;
+        self.hear(Input::Demand(Demand {
+            resource,
+            position,
+            wanted,
+        }));
+    }
+
+    fn block(&mut self, resource: Option<ResourceId>, at: u64) {
+        self.waited += STEP;
+        self.allowance = 0.0;
+        let Some(resource) = resource else { return };
+        if self.announced == (resource, at, true) {
+            return;
+        }
+        self.announced = (resource, at, true);
+        let (position, wanted) = (at, Some(at..at + 1));
+        self.hear(Input::Demand(Demand {
+            resource,
+            position,
+            wanted,
+        }));
+    }
+}

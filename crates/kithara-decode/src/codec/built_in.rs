@@ -3,6 +3,7 @@
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
 
+use super::pcm;
 use super::symphonia_decoder::SymphoniaDecoder;
 use crate::aac::AacConfig;
 use crate::backend::PacketDecoder;
@@ -12,9 +13,12 @@ use crate::fault::Result;
 #[cfg(feature = "he-aac")]
 use crate::limits;
 
-/// A decoder for a track. Plain AAC-LC is symphonia's, because that is the fastest.
+/// A decoder for a track. PCM is ours; plain AAC-LC is symphonia's, because that is the fastest.
 pub(crate) fn decoder(params: &AudioCodecParameters) -> Result<Box<dyn PacketDecoder>> {
     let config = params.extra_data.as_deref().unwrap_or_default();
+    if let Some(coding) = pcm::coding_of(params.codec) {
+        return Ok(Box::new(pcm::PcmSamples::open(coding, params)?));
+    }
     match params.codec {
         CODEC_ID_AAC if AacConfig::parse(config).is_some_and(|config| !config.is_plain()) => {
             wide_aac(params, config)

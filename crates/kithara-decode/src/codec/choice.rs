@@ -6,7 +6,7 @@ use std::time::Duration;
 use kithara_stream::AudioCodec;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 
-use super::{built_in, symphonia_decoder};
+use super::{built_in, pcm, symphonia_decoder};
 use crate::backend::{
     BUILT_IN, BackendKind, BackendPreference, CodecBackend, CodecParams, PacketDecoder,
 };
@@ -124,10 +124,14 @@ impl Decoders {
             _ => built_in::decoder(&self.params).ok()?.spec(),
         };
         let frames = self.params.max_frames_per_packet.unwrap_or(0);
-        let is_raw = matches!(self.codec, AudioCodec::Pcm | AudioCodec::Adpcm);
+        let coding = match self.codec {
+            AudioCodec::Pcm => pcm::coding_of(self.params.codec).map(|coding| coding.name),
+            AudioCodec::Adpcm => symphonia_decoder::short_name(self.params.codec),
+            _ => None,
+        };
         Some(CodecParams {
             codec: self.codec,
-            coding: symphonia_decoder::short_name(self.params.codec).filter(|_| is_raw),
+            coding,
             spec,
             config: Arc::from(self.params.extra_data.as_deref().unwrap_or_default()),
             packet_frames: u32::try_from(frames).unwrap_or(0),

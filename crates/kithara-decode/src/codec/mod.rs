@@ -2,6 +2,7 @@
 
 mod built_in;
 mod choice;
+mod pcm;
 mod symphonia_decoder;
 
 pub(crate) use built_in::decoder;

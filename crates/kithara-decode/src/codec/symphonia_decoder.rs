@@ -11,7 +11,7 @@ use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::packet::PacketRef;
 use symphonia::default::codecs::{
-    AacDecoder, AdpcmDecoder, AlacDecoder, FlacDecoder, MpaDecoder, PcmDecoder, VorbisDecoder,
+    AacDecoder, AdpcmDecoder, AlacDecoder, FlacDecoder, MpaDecoder, VorbisDecoder,
 };
 
 use crate::backend::{Decoded, EncodedPacket, PacketDecoder, PacketError, Samples};
@@ -27,7 +27,6 @@ fn registry() -> &'static CodecRegistry {
         registry.register_audio_decoder::<AlacDecoder>();
         registry.register_audio_decoder::<FlacDecoder>();
         registry.register_audio_decoder::<MpaDecoder>();
-        registry.register_audio_decoder::<PcmDecoder>();
         registry.register_audio_decoder::<VorbisDecoder>();
         registry
     })

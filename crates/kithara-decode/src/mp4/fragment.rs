@@ -1,6 +1,7 @@
 //! One movie fragment: the samples a `moof` box adds to the track (ISO/IEC 14496-12 §8.8.4 to §8.8.12).
 //!
-//! Runs keep their entries as stored, so a fragment takes no more memory than its `moof` box, whatever it claims.
+//! Runs keep their entries as stored, so a fragment takes no more memory than its `moof` box, whatever it claims; and it takes
+//! over that of the fragment before.
 
 use std::ops::Range;
 
@@ -56,7 +57,8 @@ struct TrackRun {
     time: u64,
     count: u32,
     layout: EntryLayout,
-    entries: Vec<u8>,
+    /// Where they lie in those of the whole fragment.
+    entries: Range<usize>,
     defaults: TrackDefaults,
 }
 
@@ -83,7 +85,8 @@ impl EntryLayout {
 type Timing = (u32, u32);
 
 impl TrackRun {
-    fn entry(&self, index: u32) -> Option<Timing> {
+    /// One of `entries`, which are those of this run.
+    fn entry(&self, entries: &[u8], index: u32) -> Option<Timing> {
         let mut timing = (self.defaults.duration, self.defaults.size);
         let len = self.layout.len();
         if index >= self.count {
@@ -95,7 +98,7 @@ impl TrackRun {
         let start = (index as usize).checked_mul(len)?;
         let mut bytes = Bytes::new(
             FourCode(*b"trun"),
-            self.entries.get(start..start.checked_add(len)?)?,
+            entries.get(start..start.checked_add(len)?)?,
         );
         // Sample flags and composition offsets, which follow, mean nothing for audio: every sample stands alone and
         // plays in the order it is decoded.
@@ -109,7 +112,7 @@ impl TrackRun {
     }
 
     /// Duration and bytes of the whole run.
-    fn sums(&self) -> Option<(u64, u64)> {
+    fn sums(&self, entries: &[u8]) -> Option<(u64, u64)> {
         if !self.layout.has(EntryLayout::DURATION) && !self.layout.has(EntryLayout::SIZE) {
             let count = u64::from(self.count);
             return Some((
@@ -120,7 +123,7 @@ impl TrackRun {
         // As many steps as there are entries in the box.
         let mut sums = (0_u64, 0_u64);
         for index in 0..self.count {
-            let (duration, size) = self.entry(index)?;
+            let (duration, size) = self.entry(entries, index)?;
             sums = (
                 sums.0.checked_add(duration.into())?,
                 sums.1.checked_add(size.into())?,
@@ -138,6 +141,8 @@ pub(super) struct Fragment {
     pub end: u64,
     pub description: u32,
     runs: Vec<TrackRun>,
+    /// The entries of all runs, as stored.
+    entries: Vec<u8>,
     at: Position,
 }
 
@@ -151,12 +156,22 @@ pub(super) struct Position {
 }
 
 impl Fragment {
-    /// Reads the body of a `moof` box.
-    pub fn parse(moof: &[u8], context: FragmentContext) -> Result<Self, Mp4Error> {
+    /// Reads the body of a `moof` box, in the memory of the fragment before.
+    pub fn parse(
+        moof: &[u8],
+        context: FragmentContext,
+        before: Option<Self>,
+    ) -> Result<Self, Mp4Error> {
+        let (mut runs, mut entries) = before
+            .map(|before| (before.runs, before.entries))
+            .unwrap_or_default();
+        runs.clear();
+        entries.clear();
         let mut reader = MoofReader {
             context,
             boxes: 0,
-            runs: Vec::new(),
+            runs,
+            entries,
             time: context.time,
             start: None,
             description: context.defaults.description,
@@ -173,6 +188,7 @@ impl Fragment {
             end: reader.time,
             description: reader.description,
             runs: reader.runs,
+            entries: reader.entries,
             at: Position::default(),
         };
         fragment.enter(0);
@@ -181,7 +197,7 @@ impl Fragment {
 
     /// The sample at the position, `None` at the end.
     pub fn sample(&self) -> Option<Sample> {
-        let (duration, len) = self.runs.get(self.at.run)?.entry(self.at.index)?;
+        let (duration, len) = self.entry(self.runs.get(self.at.run)?)?;
         Some(Sample {
             offset: self.at.offset,
             len,
@@ -245,7 +261,7 @@ impl Fragment {
         let Some(run) = self.runs.get(self.at.run) else {
             return;
         };
-        let Some((duration, len)) = run.entry(self.at.index).filter(|_| run.len > 0) else {
+        let Some((duration, len)) = self.entry(run).filter(|_| run.len > 0) else {
             return self.enter(self.at.run + 1);
         };
         self.at.index += 1;
@@ -295,6 +311,12 @@ impl Fragment {
         self.at.offset += u64::from(index) * u64::from(equal.size);
     }
 
+    /// The entry of this run at the position.
+    fn entry(&self, run: &TrackRun) -> Option<Timing> {
+        let entries = self.entries.get(run.entries.clone())?;
+        run.entry(entries, self.at.index)
+    }
+
     fn enter(&mut self, run: usize) {
         self.at = Position {
             run,
@@ -310,6 +332,7 @@ struct MoofReader {
     context: FragmentContext,
     boxes: u32,
     runs: Vec<TrackRun>,
+    entries: Vec<u8>,
     time: u64,
     start: Option<u64>,
     description: u32,
@@ -358,10 +381,10 @@ impl MoofReader {
                     let header = header
                         .as_ref()
                         .ok_or_else(|| child.fail("before the track fragment header"))?;
-                    let run = self.track_run(child, header, next)?;
+                    let (run, entries) = track_run(child, header, next)?;
                     next = run.offset.saturating_add(run.len);
                     if ours {
-                        self.push(run)?;
+                        self.push(run, entries)?;
                     }
                 }
                 _ => {}
@@ -429,54 +452,12 @@ impl MoofReader {
         Ok(())
     }
 
-    fn track_run(
-        &self,
-        mut trun: Bytes<'_>,
-        header: &TrackFragmentHeader,
-        next: u64,
-    ) -> Result<TrackRun, Mp4Error> {
-        const DATA_OFFSET: u32 = 0x1;
-        const FIRST_SAMPLE_FLAGS: u32 = 0x4;
-        let (_, flags) = trun.full_box()?;
-        let count = trun.u32()?;
-        let mut offset = next;
-        if flags & DATA_OFFSET != 0 {
-            let relative = trun.i32()?;
-            offset = header
-                .base
-                .checked_add_signed(relative.into())
-                .ok_or_else(|| trun.fail("data outside the file"))?;
-        }
-        if flags & FIRST_SAMPLE_FLAGS != 0 {
-            trun.skip(4)?;
-        }
-        let layout = EntryLayout { flags };
-        let entries = (count as usize)
-            .checked_mul(layout.len())
-            .and_then(|len| trun.rest().get(..len))
-            .ok_or_else(|| trun.fail("more entries than bytes"))?;
-        let mut run = TrackRun {
-            offset,
-            len: 0,
-            time: 0,
-            count,
-            layout,
-            entries: memory::copy(entries)?,
-            defaults: header.defaults,
-        };
-        let overflow = || trun.fail("its samples end beyond any file");
-        run.len = run.sums().ok_or_else(overflow)?.1;
-        offset
-            .checked_add(run.len)
-            .filter(|end| i64::try_from(*end).is_ok())
-            .ok_or_else(overflow)?;
-        Ok(run)
-    }
-
-    fn push(&mut self, mut run: TrackRun) -> Result<(), Mp4Error> {
+    fn push(&mut self, mut run: TrackRun, entries: &[u8]) -> Result<(), Mp4Error> {
         let trun = |why| Mp4Error::malformed(FourCode(*b"trun"), why);
         run.time = self.time;
-        let (duration, _) = run.sums().ok_or_else(|| trun("longer than time itself"))?;
+        let (duration, _) = run
+            .sums(entries)
+            .ok_or_else(|| trun("longer than time itself"))?;
         self.time = self
             .time
             .checked_add(duration)
@@ -484,8 +465,55 @@ impl MoofReader {
             .ok_or_else(|| trun("longer than time itself"))?;
         self.start.get_or_insert(run.time);
         if run.count > 0 {
+            let first = self.entries.len();
+            memory::extend(&mut self.entries, entries)?;
+            run.entries = first..self.entries.len();
             memory::push(&mut self.runs, run)?;
         }
         Ok(())
     }
+}
+
+/// A track run (§8.8.8), whose time is not known yet, and its entries.
+fn track_run<'a>(
+    mut trun: Bytes<'a>,
+    header: &TrackFragmentHeader,
+    next: u64,
+) -> Result<(TrackRun, &'a [u8]), Mp4Error> {
+    const DATA_OFFSET: u32 = 0x1;
+    const FIRST_SAMPLE_FLAGS: u32 = 0x4;
+    let (_, flags) = trun.full_box()?;
+    let count = trun.u32()?;
+    let mut offset = next;
+    if flags & DATA_OFFSET != 0 {
+        let relative = trun.i32()?;
+        offset = header
+            .base
+            .checked_add_signed(relative.into())
+            .ok_or_else(|| trun.fail("data outside the file"))?;
+    }
+    if flags & FIRST_SAMPLE_FLAGS != 0 {
+        trun.skip(4)?;
+    }
+    let layout = EntryLayout { flags };
+    let entries = (count as usize)
+        .checked_mul(layout.len())
+        .and_then(|len| trun.rest().get(..len))
+        .ok_or_else(|| trun.fail("more entries than bytes"))?;
+    let mut run = TrackRun {
+        offset,
+        len: 0,
+        time: 0,
+        count,
+        layout,
+        entries: 0..0,
+        defaults: header.defaults,
+    };
+    let overflow = || trun.fail("its samples end beyond any file");
+    run.len = run.sums(entries).ok_or_else(overflow)?.1;
+    offset
+        .checked_add(run.len)
+        .filter(|end| i64::try_from(*end).is_ok())
+        .ok_or_else(overflow)?;
+    Ok((run, entries))
 }

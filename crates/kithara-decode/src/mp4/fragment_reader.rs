@@ -28,7 +28,7 @@ const MAX_MEDIA: usize = 16;
 /// Reads a fragmented MP4.
 ///
 /// Times are those of the fragments (`tfdt`), never a running sum: a missing segment is a gap in them. Nothing asks for
-/// the length of the stream, a packet comes as soon as its bytes do, and no more is held than the `moof` box at hand.
+/// the length of the stream, a packet comes as soon as its bytes do, and no more is held than the `moof` box at hand and what it lists.
 /// A call that failed may be repeated; after the end, `next_packet` looks again for what may have been added.
 pub(super) struct FragmentReader<'s> {
     stream: Stream<'s>,
@@ -46,6 +46,8 @@ pub(super) struct FragmentReader<'s> {
     next_box: Option<u64>,
     media: Vec<MediaBox>,
     fragment: Option<Fragment>,
+    /// Memory for the next `moof` box.
+    moof: Vec<u8>,
     /// Where a fragment begins that gives no time of its own.
     time: u64,
     /// Where the track ends by the headers, as far as they speak of this track alone; and the same if they were
@@ -92,6 +94,7 @@ impl<'s> FragmentReader<'s> {
             next_box: first_box,
             media: Vec::new(),
             fragment: None,
+            moof: Vec::new(),
             index: FragmentIndex::default(),
         };
         reader.take_leading_index()?;
@@ -182,14 +185,16 @@ impl<'s> FragmentReader<'s> {
     }
 
     fn enter_fragment(&mut self, moof: &BoxHeader) -> errors::Result<()> {
-        let body = self.stream.body(moof, MAX_MOOF)?;
+        let memory = std::mem::take(&mut self.moof);
+        let body = self.stream.body_in(memory, moof, MAX_MOOF)?;
         let context = FragmentContext {
             track_id: self.track.id,
             defaults: self.defaults,
             moof_start: moof.start,
             time: self.time,
         };
-        let fragment = Fragment::parse(&body, context)?;
+        let fragment = Fragment::parse(&body, context, self.fragment.take())?;
+        self.moof = body;
         self.time = fragment.end;
         self.next_box = moof.end;
         let description = fragment.description;

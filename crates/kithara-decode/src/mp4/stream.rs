@@ -168,9 +168,17 @@ impl<'s> Stream<'s> {
 
     /// Exactly `len` bytes from `pos`. May be repeated with the same arguments after any failure.
     pub fn read_at(&mut self, pos: u64, len: usize) -> Result<Vec<u8>, Mp4Error> {
+        self.read_in(Vec::new(), pos, len)
+    }
+
+    /// The same in memory that was used before.
+    fn read_in(&mut self, mut used: Vec<u8>, pos: u64, len: usize) -> Result<Vec<u8>, Mp4Error> {
         let mut bytes = match self.partial.take() {
             Some(partial) if partial.pos == pos && partial.bytes.len() <= len => partial.bytes,
-            _ => Vec::new(),
+            _ => {
+                used.clear();
+                used
+            }
         };
         let result = self.append(pos, len, &mut bytes);
         match result {
@@ -209,6 +217,16 @@ impl<'s> Stream<'s> {
 
     /// The body of `header`, if it isn't longer than `limit`.
     pub fn body(&mut self, header: &BoxHeader, limit: u64) -> Result<Vec<u8>, Mp4Error> {
+        self.body_in(Vec::new(), header, limit)
+    }
+
+    /// The same in memory that was used before.
+    pub fn body_in(
+        &mut self,
+        used: Vec<u8>,
+        header: &BoxHeader,
+        limit: u64,
+    ) -> Result<Vec<u8>, Mp4Error> {
         let len = header
             .body_len()
             .ok_or_else(|| Mp4Error::malformed(header.kind, "its size is open"))?;
@@ -220,7 +238,7 @@ impl<'s> Stream<'s> {
             .ok()
             .filter(|_| len <= limit)
             .ok_or_else(over)?;
-        self.read_at(header.body, len)
+        self.read_in(used, header.body, len)
     }
 
     /// The first `max` bytes of the body of `header`, or all if there are fewer.

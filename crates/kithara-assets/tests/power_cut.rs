@@ -387,10 +387,10 @@ const IMAGES: usize = if OPTIMISED { 500_000 } else { 20_000 };
 fn no_power_cut_in_any_short_story_costs_a_promise_or_yields_a_wrong_byte() {
     let wanted: usize =
         std::env::var("KITHARA_IMAGES").map_or(IMAGES, |count| count.parse().unwrap());
-    // Of the longest, of which there are most, unoptimised only every 41st.
+    // Of the longest, of which there are most, unoptimised only every 409th.
     let longest = stories(4)
         .into_iter()
-        .step_by(if OPTIMISED { 1 } else { 41 });
+        .step_by(if OPTIMISED { 1 } else { 409 });
     let all: Vec<Vec<Step>> = (1..=3).flat_map(stories).chain(longest).collect();
     let (next, count) = (AtomicUsize::new(0), Count::default());
     let scale = wanted.div_ceil(IMAGES);
@@ -425,7 +425,7 @@ fn no_power_cut_in_any_short_story_costs_a_promise_or_yields_a_wrong_byte() {
 
 /// Plays one story, and looks at what a power cut in its last step would leave: those before have stories of their own.
 ///
-/// In every moment; unoptimised, long stories are looked at here and there, each elsewhere.
+/// In every moment; unoptimised, longer ones are looked at here and there, each elsewhere.
 fn play(story: &[Step], scale: usize, number: usize, count: &Count) {
     let sim = SimDisk::new();
     let mut program = Program::on(&sim, count);
@@ -444,8 +444,9 @@ fn play(story: &[Step], scale: usize, number: usize, count: &Count) {
     // At which moments, how many images there are to choose from, and every which of those is looked at, so that they are
     // spread over all there are.
     let (each, images, nth) = match story.len() {
-        1 | 2 => (1, 100, 4),
-        3 => (if OPTIMISED { 1 } else { 19 }, 48, 8),
+        1 => (1, 100, 4),
+        2 => (if OPTIMISED { 1 } else { 7 }, 100, 4),
+        3 => (if OPTIMISED { 1 } else { 61 }, 48, 8),
         _ => (if OPTIMISED { 1 } else { 23 }, 32, 32),
     };
     let (mut turn, mut looked_at) = (number, number);

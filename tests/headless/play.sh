@@ -6,14 +6,21 @@ cd "$(dirname "$0")/../.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-need() { # COMMAND PACKAGE...
-    command -v "$1" >/dev/null && return
-    shift
+install() { # PACKAGE...
+    # A fresh machine has no list of packages.
+    as_root apt-get install -y -qq "$@" >/dev/null 2>&1 && return
+    as_root apt-get update -qq
     as_root apt-get install -y -qq "$@" >/dev/null
 }
 
+need() { # COMMAND PACKAGE...
+    command -v "$1" >/dev/null && return
+    shift
+    install "$@"
+}
+
 need pkg-config pkg-config
-pkg-config --exists alsa || as_root apt-get install -y -qq libasound2-dev >/dev/null
+pkg-config --exists alsa || install libasound2-dev
 need pulseaudio pulseaudio pulseaudio-utils libasound2-plugins
 need python3 python3
 

@@ -307,7 +307,7 @@ fn vbri_header(tag: &[u8]) -> Option<LengthHeader> {
         bytes: Some(bytes),
         toc,
         constant: false,
-        // Its own field of delay is described nowhere, and nobody reads it.
+        // Its own field of delay is described nowhere, and no known player takes off what it says.
         delay: None,
     })
 }

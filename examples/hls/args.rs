@@ -7,9 +7,9 @@ use kithara::{AbrMode, GapPolicy};
 use lexopt::prelude::*;
 
 pub const USAGE: &str = "\
-usage: hls [URL] [--variant I|--max-bandwidth N] [--seek S] [--seconds N] [--gap silence|skip|stop] [--json] [--cache DIR]
+usage: hls [SOURCE] [--variant I|--max-bandwidth N] [--seek S] [--seconds N] [--gap silence|skip|stop] [--json] [--cache DIR]
 
-  URL              of a playlist; without it a built-in stream over a link that is slow, fast, and slow again
+  SOURCE           a URL or a path of a playlist; without it a built-in stream over a link that is slow, fast, and slow again
   --variant I      this variant and no other, counted from 0
   --max-bandwidth N  no variant of more bits per second
   --seek S         begin S seconds into the title

@@ -1,9 +1,9 @@
 //! Plays an HLS stream without a sound card, and tells what happens to it.
 //!
-//! `cargo run --release --example hls -- [URL] [--variant I|--max-bandwidth N] [--seek S] [--seconds N]
+//! `cargo run --release --example hls -- [SOURCE] [--variant I|--max-bandwidth N] [--seek S] [--seconds N]
 //! [--gap silence|skip|stop] [--json] [--cache DIR]`
 //!
-//! Without URL it serves a built-in stream over a link of its own that is slow, fast, and slow again. Events go to standard
+//! SOURCE is a URL or a path. Without it it serves a built-in stream over a link of its own that is slow, fast, and slow again. Events go to standard
 //! error as they come, the summary to standard output.
 
 mod args;

@@ -142,6 +142,7 @@ fn of_segment(event: &HlsEvent) -> Option<String> {
             let from = match source {
                 SegmentSource::Network => format!("in {} from the network", time(*elapsed)),
                 SegmentSource::Cache => "from the cache".into(),
+                SegmentSource::Disk => "from this machine".into(),
             };
             format!("segment {sequence} of variant {variant}: {bytes} bytes {from}")
         }

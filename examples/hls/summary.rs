@@ -12,6 +12,7 @@ pub struct Tally {
     pub switches: u64,
     pub from_network: u64,
     pub from_cache: u64,
+    pub from_disk: u64,
     /// Events that came faster than they were read.
     pub missed: u64,
 }
@@ -31,6 +32,10 @@ impl Tally {
                 source: SegmentSource::Cache,
                 ..
             } => self.from_cache += 1,
+            HlsEvent::SegmentLoaded {
+                source: SegmentSource::Disk,
+                ..
+            } => self.from_disk += 1,
             _ => {}
         }
     }
@@ -55,6 +60,7 @@ impl Summary {
             "switches": tally.switches,
             "segments_from_network": tally.from_network,
             "segments_from_cache": tally.from_cache,
+            "segments_from_disk": tally.from_disk,
             "bytes": self.bytes,
             "requests": self.requests,
             "first_frame_ms": self.first_frame.map(|time| time.as_secs_f64() * 1000.0),
@@ -66,13 +72,14 @@ impl Summary {
     /// A few words for people.
     pub fn text(&self, tally: &Tally) -> String {
         format!(
-            "{} frames ({:.3} s), {} switches, {} segments from the network and {} from the cache, {} bytes, {} requests, \
+            "{} frames ({:.3} s), {} switches, {} segments from the network, {} from the cache, {} from disk, {} bytes, {} requests, \
              first frame after {:.0} ms",
             self.frames,
             self.seconds,
             tally.switches,
             tally.from_network,
             tally.from_cache,
+            tally.from_disk,
             self.bytes,
             self.requests,
             self.first_frame.unwrap_or_default().as_secs_f64() * 1000.0,

@@ -99,7 +99,8 @@ impl std::fmt::Debug for HlsConfig {
 }
 
 impl HlsConfig {
-    /// The stream whose multivariant or media playlist is at `url`, fetched by `net`, with the defaults.
+    /// The stream whose multivariant or media playlist is at `url`, fetched by `net`, with the defaults. For a playlist on this
+    /// machine both are a [`FolderNet`](kithara_stream::net::FolderNet)'s.
     pub fn new(url: Url, net: Arc<dyn Net>) -> Self {
         Self {
             url,
@@ -182,7 +183,7 @@ impl HlsConfig {
         self
     }
 
-    /// What references in the first playlist are relative to, in place of its own URL.
+    /// What references in the first playlist are relative to, in place of its own URL. It grants nothing.
     #[must_use]
     pub fn with_base_url(mut self, url: Option<Url>) -> Self {
         self.base_url = url;

@@ -19,6 +19,8 @@ pub enum SegmentSource {
     Network,
     /// The cache, or another stream that was fetching them.
     Cache,
+    /// A file of this machine, to which a playlist of this machine refers.
+    Disk,
 }
 
 /// Why there is a gap.

@@ -373,6 +373,11 @@ struct Arrival {
     keep: bool,
 }
 
+/// Whether a URL names a file of this machine. Whether that may be read is for the network layer to say.
+fn is_file(url: &Url) -> bool {
+    url.scheme() == "file"
+}
+
 /// A URL as it may be printed.
 fn shown(url: &Url) -> String {
     RedactedUrl::new(url).to_string()

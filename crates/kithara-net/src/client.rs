@@ -85,6 +85,7 @@ impl HttpClient {
             hosts,
             proxies: pool.proxy_hosts().to_vec(),
             downgrade,
+            folders: Vec::new(),
         };
         let routes = Mutex::default();
         Ok(Self {

@@ -38,7 +38,7 @@ impl fmt::Display for TimeoutPhase {
     }
 }
 
-/// Why HTTP failed. No variant, printed in any way, shows a query, a credential or a header value.
+/// Why a request failed. No variant, printed in any way, shows a query, a credential or a header value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
@@ -210,6 +210,16 @@ pub enum NetError {
         what: &'static str,
     },
 
+    /// A file of this machine could not be opened or read. Never retried.
+    #[error("{url}: the file could not be read")]
+    File {
+        /// What was asked for.
+        url: RedactedUrl,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+
     /// Every retry failed.
     #[error("{url}: failed {attempts} times")]
     RetryExhausted {
@@ -289,6 +299,7 @@ impl NetError {
             | Self::Policy { url, .. }
             | Self::Headers { url, .. }
             | Self::Unsupported { url, .. }
+            | Self::File { url, .. }
             | Self::RetryExhausted { url, .. } => Some(url),
             Self::InvalidHeader { .. } | Self::BodyFailed | Self::Client(_) => None,
         }

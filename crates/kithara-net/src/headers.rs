@@ -113,8 +113,9 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let user = percent_decoded(url.username());
-    let password = url.password().map(percent_decoded);
+    let text = |encoded| String::from_utf8_lossy(&percent_decoded(encoded)).into_owned();
+    let user = text(url.username());
+    let password = url.password().map(text);
     // Both can only fail on URLs without a host, which have no user either.
     let cleared = url.set_username("").is_ok() && url.set_password(None).is_ok();
     let origin = Origin::of(url)?;
@@ -125,7 +126,8 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
     })
 }
 
-fn percent_decoded(text: &str) -> String {
+/// The bytes that a part of a URL stands for (RFC 3986 §2.1).
+pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -137,7 +139,7 @@ fn percent_decoded(text: &str) -> String {
         out.push(decoded.unwrap_or(byte));
         at += if decoded.is_some() { 3 } else { 1 };
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
 }
 
 #[cfg(test)]

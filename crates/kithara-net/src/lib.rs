@@ -11,8 +11,10 @@
 //!     │
 //!   TimeoutNet      clocks for any other Net            (HttpClient keeps its own)
 //!     │
+//!   FolderNet       files, for a playlist on this machine; servers by what is below
+//!     │
 //!   HttpClient      routes · redirects · refresh hook
-//!     ├─ policy     one function decides on every URL
+//!     ├─ policy     one function decides on every URL, of servers and of files
 //!     ├─ exchange   one hop: headers by origin, one free retry on a dead pooled connection
 //!     ├─ resolve    the connect hook: one place decides on every address
 //!     ├─ accept     headers to facts, or a refusal
@@ -20,8 +22,8 @@
 //! ```
 //!
 //! # What it is not
-//! It knows no files, playlists or codecs, keeps no cache and no cookies, decodes no content encoding, and never
-//! writes. It doesn't switch off TLS verification. It gives no error that has to be understood from its text.
+//! It knows no playlists or codecs, keeps no cache and no cookies, decodes no content encoding, and never
+//! writes. An [`HttpClient`] opens no file; a [`FolderNet`] reads those that the policy lets a playlist refer to. It doesn't switch off TLS verification. It gives no error that has to be understood from its text.
 //!
 //! # Promises
 //! - Nothing that can be printed (errors, events, logs of target `kithara_net`, `Debug` of anything) shows a query, a
@@ -61,6 +63,9 @@ mod content_range;
 mod error;
 mod exchange;
 mod ext;
+mod file_answer;
+mod file_path;
+mod folder;
 mod headers;
 mod icy;
 mod net;
@@ -88,6 +93,7 @@ pub use bytes::Bytes;
 pub use client::HttpClient;
 pub use error::{Cause, NetError, TimeoutPhase};
 pub use ext::NetExt;
+pub use folder::FolderNet;
 pub use headers::{Headers, Origin};
 pub use net::Net;
 pub use observer::{NetEvent, Observer};

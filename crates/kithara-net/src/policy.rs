@@ -1,11 +1,13 @@
-//! The one place that decides whether a URL may be asked for.
+//! The one place that decides whether a URL may be asked for, or a file be read.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use url::{Host, Url};
 
 use crate::address::AddressClass;
+use crate::file_path;
 use crate::request::Purpose;
 
 /// A rule that refused a URL or a peer.
@@ -20,6 +22,10 @@ pub enum PolicyRule {
     Address,
     /// More redirects than one request, or all requests of one open, may take.
     Redirects,
+    /// A playlist on this machine may refer to files below its own folder, and below those the caller grants.
+    Folder,
+    /// A file of another machine (UNC) is opened for nobody.
+    Machine,
 }
 
 impl fmt::Display for PolicyRule {
@@ -29,6 +35,10 @@ impl fmt::Display for PolicyRule {
             Self::Downgrade => "https may not lead to http",
             Self::Address => "the address is not public enough for what referred to it",
             Self::Redirects => "too many redirects",
+            Self::Folder => {
+                "the file is neither below the folder of the playlist nor below a granted one"
+            }
+            Self::Machine => "files of other machines are not opened",
         })
     }
 }
@@ -38,6 +48,7 @@ impl fmt::Display for PolicyRule {
 pub struct Zone {
     floor: AddressClass,
     secure: bool,
+    local: bool,
 }
 
 impl Zone {
@@ -46,6 +57,17 @@ impl Zone {
         Self {
             floor,
             secure: url.scheme() == "https",
+            local: false,
+        }
+    }
+
+    /// The zone of a document that was read from a file of this machine: it may refer to other files, and to whatever this
+    /// machine may reach.
+    pub(crate) fn local() -> Self {
+        Self {
+            floor: AddressClass::Local,
+            secure: false,
+            local: true,
         }
     }
 
@@ -64,6 +86,17 @@ pub(crate) struct Grants {
     pub proxies: Vec<String>,
     /// Whether https may lead to http.
     pub downgrade: bool,
+    /// Below which files may be read; without any, no file URL is asked for at all.
+    pub folders: Vec<Folder>,
+}
+
+/// A folder below which files may be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    /// As references may spell it: as it was given, and as it is.
+    pub spellings: Vec<PathBuf>,
+    /// Without a link in it.
+    pub real: PathBuf,
 }
 
 impl Grants {
@@ -75,7 +108,8 @@ impl Grants {
 /// Decides on a URL before anything is sent. `zone` is that of the document or redirect that named it, `None` if the
 /// caller did.
 ///
-/// Names whose address is not known yet pass here and are judged again by the connect hook.
+/// Names whose address is not known yet pass here and are judged again by the connect hook; files are judged again when it
+/// is known where their links lead, by [`judge_file`].
 pub(crate) fn judge(
     url: &Url,
     zone: Option<Zone>,
@@ -84,6 +118,9 @@ pub(crate) fn judge(
 ) -> Result<(), PolicyRule> {
     // No purpose is allowed more than another today; the parameter keeps it decidable in one place.
     let (Purpose::Media | Purpose::Playlist | Purpose::Key) = purpose;
+    if url.scheme() == "file" && !grants.folders.is_empty() {
+        return judge_file_url(url, zone, grants);
+    }
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(PolicyRule::Scheme);
     }
@@ -102,10 +139,45 @@ pub(crate) fn judge(
     Ok(())
 }
 
+/// The same for a file, where any may be read. Nothing is looked up on the disk. The caller's own file may be anywhere on this
+/// machine.
+fn judge_file_url(url: &Url, zone: Option<Zone>, grants: &Grants) -> Result<(), PolicyRule> {
+    if zone.is_some_and(|zone| !zone.local) {
+        return Err(PolicyRule::Scheme);
+    }
+    if url.host().is_some() {
+        return Err(PolicyRule::Machine);
+    }
+    if zone.is_none() {
+        return Ok(());
+    }
+    let path = file_path::of(url)?;
+    let mut spellings = grants.folders.iter().flat_map(|folder| &folder.spellings);
+    match spellings.any(|folder| path.starts_with(folder)) {
+        true => Ok(()),
+        false => Err(PolicyRule::Folder),
+    }
+}
+
+/// Decides on the file that a path in fact leads to, and yields the zone of what is in it. `real` has no link in it.
+///
+/// The caller's own file may be anywhere.
+pub(crate) fn judge_file(
+    real: &Path,
+    zone: Option<Zone>,
+    grants: &Grants,
+) -> Result<Zone, PolicyRule> {
+    let below = |folder: &Folder| real.starts_with(&folder.real);
+    match zone.is_none() || grants.folders.iter().any(below) {
+        true => Ok(Zone::local()),
+        false => Err(PolicyRule::Folder),
+    }
+}
+
 /// Decides on the peer a connection in fact reached, and yields the zone of what it sends. `class` is that of the peer,
 /// `None` if it is hidden behind a proxy.
 ///
-/// The caller's own URL sets the floor for everything it leads to.
+/// The caller's own URL sets the floor for everything it leads to; where that is a file, each server it names does.
 pub(crate) fn judge_peer(
     url: &Url,
     zone: Option<Zone>,
@@ -117,6 +189,10 @@ pub(crate) fn judge_peer(
     };
     if class.is_some_and(|class| class < zone.floor()) && !grants.names(url) {
         return Err(PolicyRule::Address);
+    }
+    if zone.local {
+        // A server that a file names is as far away as it is, and leads no closer.
+        return Ok(Zone::new(class.unwrap_or(AddressClass::Public), url));
     }
     Ok(Zone::new(zone.floor(), url))
 }
@@ -156,3 +232,7 @@ pub(crate) fn normal_name(name: &str) -> String {
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "policy_local_tests.rs"]
+mod local_tests;

@@ -9,7 +9,7 @@ use kithara_assets::AssetStore;
 use kithara_audio::{AudioConfig, AudioEffect, ReplayGainOptions, ResamplerQuality};
 use kithara_bufpool::PcmPool;
 use kithara_decode::{BackendPreference, CodecBackend, CodecSelector, FloatRange, GaplessMode};
-use kithara_net::{HttpClient, Net, NetExt, NetOptions, RetryPolicy};
+use kithara_net::{HttpClient, Net, NetError, NetExt, NetOptions, RetryPolicy};
 use kithara_stream::{EventSink, Events};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ pub struct ResourceConfig {
 }
 
 /// Which HTTP client fetches the title.
+#[derive(Clone)]
 pub(crate) enum Client {
     /// The one all resources of the process share, so that connections are reused.
     Shared,
@@ -58,7 +59,7 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn net(self) -> Result<Arc<dyn Net>, Error> {
+    pub(crate) fn net(self) -> Result<Arc<dyn Net>, NetError> {
         match self {
             Self::Shared => shared_client(),
             Self::Options(options, retry) => {
@@ -123,8 +124,8 @@ impl ResourceConfig {
     /// 1 MiB of something else, or only two frames of them; Ogg and FLAC behind as much. What the bytes do show always
     /// wins, and where nothing is found the error names what was claimed first.
     ///
-    /// `hls`, `m3u8` and the media types of playlists open a URL as HLS at once, as its own `.m3u8` does. Without them a playlist
-    /// is found out by its first bytes, which costs a request.
+    /// `hls`, `m3u8` and the media types of playlists open a URL or a path as HLS at once, as its own `.m3u8` does. Without them
+    /// a playlist is found out by its first bytes, which costs a request where it is remote.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -296,7 +297,8 @@ impl ResourceConfig {
     }
 
     /// The cache that keeps what is fetched and is asked before anything is. Default: one that all resources of the
-    /// process share, in the user's cache folder, of at most 1 GiB. Files on this machine are never copied into it.
+    /// process share, in the user's cache folder, of at most 1 GiB. Files on this machine are never copied into it, not even the
+    /// segments of a playlist there; those it names at URLs are.
     ///
     /// Two users with different rights to one URL need stores with different
     /// [namespaces](kithara_assets::StoreOptions::namespace).

@@ -53,13 +53,13 @@ pub enum ErrorKind {
     Decrypt,
     /// Something in the input exceeds a limit, or the memory that could be had.
     TooLarge,
-    /// A rule of the library forbids it: a scheme, an address, a redirect.
+    /// A rule of the library forbids it: a scheme, an address, a redirect, a file outside of a playlist's folder.
     Policy,
     /// A container, codec, profile or protocol that is not supported.
     Unsupported,
     /// The media is damaged beyond what can be bridged.
     Corrupt,
-    /// A local file could not be opened or read.
+    /// A file on this machine, or one that a playlist there refers to, could not be opened or read.
     Io(io::ErrorKind),
     /// What was fetched could not be kept or read back.
     Storage,
@@ -289,6 +289,7 @@ fn of_net(error: &NetError) -> ErrorKind {
         NetError::Policy { .. } => ErrorKind::Policy,
         NetError::Unsupported { .. } => ErrorKind::Unsupported,
         NetError::RetryExhausted { last, .. } => of_net(last),
+        NetError::File { source, .. } => ErrorKind::Io(source.kind()),
         NetError::InvalidHeader { .. } | NetError::Client(_) => ErrorKind::Config,
         _ => ErrorKind::Network,
     }

@@ -1,5 +1,7 @@
 //! What the caller says about HLS streams.
 
+use std::path::PathBuf;
+
 use kithara_abr::{AbrMode, AbrOptions};
 use kithara_hls::{AudioPreference, GapPolicy, HlsConfig, HlsPolicy, KeyOptions};
 use url::Url;
@@ -14,6 +16,8 @@ pub(crate) struct HlsOptions {
     policy: HlsPolicy,
     audio: AudioPreference,
     base_url: Option<Url>,
+    /// Below which a playlist on this machine may name files, beside its own folder.
+    pub(crate) roots: Vec<PathBuf>,
 }
 
 impl HlsOptions {
@@ -94,7 +98,25 @@ impl ResourceConfig {
         self
     }
 
-    /// What references in the first playlist are relative to, in place of its own URL.
+    /// Lets a playlist on this machine refer to files below this folder as well, however links lead there; may be called for
+    /// several. Default: only to files below its own folder, and to `http` and `https` URLs. A folder that is not there grants
+    /// nothing. Without effect on what comes over the network: that refers to no file in any case.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), kithara::Error> {
+    /// use kithara::ResourceConfig;
+    ///
+    /// let config = ResourceConfig::new("/music/lists/summer.m3u8")?.with_local_root("/music");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_local_root(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.hls.roots.push(folder.into());
+        self
+    }
+
+    /// What references in the first playlist are relative to, in place of its own URL. If that is on this machine, they may lead
+    /// to the same files as without.
     #[must_use]
     pub fn with_hls_base_url(mut self, url: Url) -> Self {
         self.hls.base_url = Some(url);

@@ -6,6 +6,8 @@ use kithara_stream::StreamType;
 use kithara_stream::{EventSink, Source, StreamError};
 
 use crate::ResourceEvent;
+#[cfg(all(feature = "file", feature = "hls"))]
+use crate::guess::{Guess, begins_playlist};
 use crate::store::Store;
 
 /// What a title may be opened as: a file, an HLS stream, or whichever of them it turns out to be.
@@ -15,31 +17,34 @@ pub(crate) struct Protocols {
     #[cfg(feature = "hls")]
     pub(crate) hls: Option<kithara_hls::HlsConfig>,
     pub(crate) store: Store,
+    /// It is on this machine.
+    pub(crate) is_local: bool,
     pub(crate) sink: EventSink<ResourceEvent>,
 }
 
 impl Protocols {
     /// Opens it. The store may have to look at the disk: this is for the decode thread, not for the caller's.
     pub(crate) fn open(self) -> Result<Box<dyn Source>, StreamError> {
-        let store = self.opened_store();
         #[cfg(feature = "file")]
-        if let Some(file) = self.file {
+        if let Some(file) = self.file.clone() {
+            let store = self.store_for_file();
             let file = kithara_file::File::open(file.with_store(store.clone()))?;
             #[cfg(feature = "hls")]
-            if let Some(hls) = self.hls {
-                return Ok(Box::new(crate::guess::Guess::new(
-                    file,
-                    hls.with_store(store),
-                )));
+            if let Some(hls) = self.hls.clone() {
+                let instead = move || match self.is_local {
+                    true => hls.with_store(self.opened_store()),
+                    false => hls.with_store(store),
+                };
+                return Ok(Box::new(Guess::new(file, instead)));
             }
             return Ok(Box::new(file));
         }
         #[cfg(feature = "hls")]
-        if let Some(hls) = self.hls {
-            return Ok(Box::new(kithara_hls::Hls::open(hls.with_store(store))?));
+        if let Some(hls) = self.hls.clone() {
+            let hls = hls.with_store(self.opened_store());
+            return Ok(Box::new(kithara_hls::Hls::open(hls)?));
         }
         // Nothing of the kind is ever made: such titles are refused.
-        drop(store);
         Err(StreamError::Closed)
     }
 
@@ -49,11 +54,37 @@ impl Protocols {
         handle.unwrap_or_default()
     }
 
-    /// What it is fetched as before it is played. Looks at the disk, too.
+    /// What it is fetched as before it is played; `None` for a playlist, as far as nothing has to be fetched to know that.
+    /// Looks at the disk, too.
     #[cfg(feature = "file")]
     pub(crate) fn into_file(self) -> Option<kithara_file::FileConfig> {
-        let store = self.opened_store();
+        #[cfg(feature = "hls")]
+        if self.is_local && self.is_local_playlist() {
+            return None;
+        }
+        let store = self.store_for_file();
         Some(self.file?.with_store(store))
+    }
+
+    /// What cannot be read is none.
+    #[cfg(all(feature = "file", feature = "hls"))]
+    fn is_local_playlist(&self) -> bool {
+        let Some(file) = self.file.clone() else {
+            return false;
+        };
+        let run = kithara_file::File::open(file).and_then(|mut source| source.next_run());
+        let mut run = run.ok().flatten();
+        run.as_mut()
+            .is_some_and(|run| matches!(begins_playlist(run), Ok(true)))
+    }
+
+    /// A file on this machine needs none, and is not to wait for one.
+    #[cfg(feature = "file")]
+    fn store_for_file(&self) -> Option<AssetStore> {
+        if self.is_local {
+            return None;
+        }
+        self.opened_store()
     }
 
     fn opened_store(&self) -> Option<AssetStore> {
@@ -63,7 +94,7 @@ impl Protocols {
     /// Nothing is kept.
     fn tell(&self, reason: Reason) {
         #[cfg(feature = "file")]
-        if self.file.is_some() {
+        if self.file.is_some() && !self.is_local {
             let event = kithara_file::FileEvent::NotKept { reason };
             return self.sink.send(event.into());
         }

@@ -111,12 +111,12 @@ pub enum SourceType {
     RemoteFile,
     /// A file on this machine.
     LocalFile,
-    /// An HLS playlist.
+    /// An HLS playlist, at a URL or on this machine.
     HlsStream,
 }
 
 impl SourceType {
-    /// Judges by the name alone: `.m3u8` is HLS, everything else is a file. A URL whose bytes turn out to be a playlist is
+    /// Judges by the name alone: `.m3u8` is HLS, everything else is a file. What turns out to be a playlist by its first bytes is
     /// opened as HLS nevertheless.
     pub fn detect(src: &ResourceSrc) -> Self {
         let (name, file) = match src {
@@ -129,7 +129,7 @@ impl SourceType {
         if playlist { Self::HlsStream } else { file }
     }
 
-    /// Whether a hint says that a URL leads to a playlist.
+    /// Whether a hint says that it is a playlist.
     pub(crate) fn is_playlist_hint(hint: &str) -> bool {
         let plain = hint.trim_start_matches('.').to_ascii_lowercase();
         matches!(plain.as_str(), "hls" | "m3u8") || is_playlist_media_type(&plain)

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kithara_audio::{Audio, AudioConfig, AudioControl, Opening};
+#[cfg(feature = "hls")]
+use kithara_net::FolderNet;
 use kithara_net::Net;
 use kithara_stream::EventSink;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,10 @@ use crate::{Control, Error, ResourceConfig, ResourceEvent, ResourceSrc, SourceTy
 /// A source and what it is opened with.
 pub(crate) struct Title {
     place: Place,
+    /// What is fetched is kept there. It is not asked for what is on this machine.
+    store: Store,
+    /// It is said to be a playlist.
+    playlist: bool,
     hint: Option<String>,
     cache_name: Option<String>,
     look_ahead_bytes: Option<u64>,
@@ -32,12 +38,14 @@ enum Place {
     Remote {
         url: Url,
         net: Arc<dyn Net>,
-        store: Store,
-        /// It is said to be a playlist.
-        playlist: bool,
     },
     /// Where it belongs: no cache has a copy.
-    Local(PathBuf),
+    Local {
+        path: PathBuf,
+        /// What is fetched if it is a playlist: files near it, and what it names at URLs.
+        #[cfg(feature = "hls")]
+        net: FolderNet,
+    },
 }
 
 /// A title on its way to being open.
@@ -70,35 +78,28 @@ impl Title {
         let refused = |what| Err(Error::unsupported(format!("{}: {what}", config.src)));
         let playlist = SourceType::detect(&config.src) == SourceType::HlsStream
             || (config.hint.as_deref()).is_some_and(SourceType::is_playlist_hint);
-        match (&config.src, playlist) {
-            (ResourceSrc::Path(_), true)
-                if SourceType::detect(&config.src) == SourceType::HlsStream =>
-            {
-                return refused("playlists on this machine are not opened, only those at URLs");
-            }
-            (ResourceSrc::Url(_), true) if cfg!(not(feature = "hls")) => {
-                return refused("this build has no HLS; enable the feature `hls`");
-            }
-            (ResourceSrc::Url(_), true) => {}
-            _ if cfg!(not(feature = "file")) => {
-                return refused(
-                    "this build has no protocol that opens it; enable the feature `file`",
-                );
-            }
-            _ => {}
+        if playlist && cfg!(not(feature = "hls")) {
+            return refused("this build has no HLS; enable the feature `hls`");
+        }
+        if !playlist && cfg!(not(feature = "file")) {
+            return refused("this build has no protocol that opens it; enable the feature `file`");
         }
         let place = match config.src {
             ResourceSrc::Url(url) => Place::Remote {
                 url,
                 net: config.client.net()?,
-                store: config.store,
-                playlist,
             },
-            ResourceSrc::Path(path) => Place::Local(path),
+            ResourceSrc::Path(path) => Place::Local {
+                #[cfg(feature = "hls")]
+                net: folder(&path, &config.hls, config.client)?,
+                path,
+            },
         };
         let audio = config.audio.with_events(sink.map(ResourceEvent::from));
         Ok(Self {
             place,
+            store: config.store,
+            playlist,
             hint: config.hint,
             cache_name: config.cache_name,
             look_ahead_bytes: config.look_ahead_bytes,
@@ -140,16 +141,13 @@ impl Title {
 
     /// What it may be opened as.
     fn protocols(&self) -> Protocols {
-        let store = match &self.place {
-            Place::Remote { store, .. } => store.clone(),
-            Place::Local(_) => Store::None,
-        };
         Protocols {
             #[cfg(feature = "file")]
             file: self.file(),
             #[cfg(feature = "hls")]
             hls: self.hls(),
-            store,
+            store: self.store.clone(),
+            is_local: matches!(self.place, Place::Local { .. }),
             sink: self.sink.clone(),
         }
     }
@@ -158,10 +156,12 @@ impl Title {
     fn file(&self) -> Option<kithara_file::FileConfig> {
         use kithara_file::{FileConfig, FilePolicy, FileSrc};
 
+        if self.playlist {
+            return None;
+        }
         let src = match &self.place {
-            Place::Remote { playlist: true, .. } => return None,
-            Place::Remote { url, net, .. } => FileSrc::Remote(url.clone(), net.clone()),
-            Place::Local(path) => FileSrc::Local(path.clone()),
+            Place::Remote { url, net } => FileSrc::Remote(url.clone(), net.clone()),
+            Place::Local { path, .. } => FileSrc::Local(path.clone()),
         };
         let mut policy = FilePolicy {
             ignore_no_store: self.ignore_no_store,
@@ -197,10 +197,11 @@ impl Title {
 
     #[cfg(feature = "hls")]
     fn hls(&self) -> Option<kithara_hls::HlsConfig> {
-        let Place::Remote { url, net, .. } = &self.place else {
-            return None;
+        let (url, net): (_, Arc<dyn Net>) = match &self.place {
+            Place::Remote { url, net } => (url.clone(), net.clone()),
+            Place::Local { net, .. } => (net.url().clone(), Arc::new(net.clone())),
         };
-        let mut config = kithara_hls::HlsConfig::new(url.clone(), net.clone())
+        let mut config = kithara_hls::HlsConfig::new(url, net)
             .with_events(self.sink.map(ResourceEvent::from))
             .with_cancel(self.cancel.clone());
         if let Some(name) = &self.cache_name {
@@ -209,4 +210,20 @@ impl Title {
         let (ahead, ignore) = (self.look_ahead_bytes, self.ignore_no_store);
         Some(self.hls.apply(config, ahead, ignore))
     }
+}
+
+/// What a playlist at that path may fetch.
+#[cfg(feature = "hls")]
+fn folder(
+    path: &std::path::Path,
+    options: &crate::hls_options::HlsOptions,
+    client: crate::config::Client,
+) -> Result<FolderNet, Error> {
+    let net = FolderNet::new(path, options.roots.clone(), move || client.clone().net());
+    net.map_err(|source| {
+        Error::from(kithara_stream::StreamError::Io {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        })
+    })
 }

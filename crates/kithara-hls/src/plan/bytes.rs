@@ -56,6 +56,7 @@ impl HlsPlan {
             return;
         };
         if let Some(reason) = stored.not_kept
+            && !self.part(owner).source.is_file()
             && !std::mem::replace(&mut self.told.not_kept, true)
         {
             self.event(HlsEvent::NotKept { reason });
@@ -161,6 +162,7 @@ impl HlsPlan {
             return self.too_large(owner);
         }
         let part = self.part_mut(owner);
+        let is_file = part.source.is_file();
         (part.spent, part.again) = (0, false);
         part.stored = part.stored.max(until);
         if let Some(transfer) = &mut part.transfer {
@@ -169,7 +171,9 @@ impl HlsPlan {
             transfer.brought = brought;
             transfer.watch.handle_progress(now, until);
             let since = transfer.since;
-            self.count(since, more);
+            if !is_file {
+                self.count(since, more);
+            }
         }
         if let Owner::Item(_) = owner {
             self.look_at_speed();
@@ -200,6 +204,7 @@ impl HlsPlan {
         }
         part.stored = end;
         part.state = State::Whole;
+        let is_file = part.source.is_file();
         let (resource, bytes) = (part.resource, part.bytes);
         let (len, proven) = (end, transfer.proven);
         self.wish(Wish::Length {
@@ -212,7 +217,9 @@ impl HlsPlan {
         }
         let elapsed = now.saturating_sub(transfer.since);
         self.pace.handle_transfer(elapsed);
-        self.sample(transfer.since);
+        if !is_file {
+            self.sample(transfer.since);
+        }
         self.part_whole(owner, end, elapsed, SegmentSource::Network);
         if !proven {
             self.end_shared(bytes, end);
@@ -259,6 +266,10 @@ impl HlsPlan {
     ) {
         let Owner::Item(index) = owner else { return };
         let item = &self.line.items[index];
+        let source = match item.part.source.is_file() {
+            true => SegmentSource::Disk,
+            false => source,
+        };
         let (variant, sequence, at) = (item.variant, item.sequence, item.start);
         if let Some(abr) = &mut self.abr {
             abr.handle_segment();

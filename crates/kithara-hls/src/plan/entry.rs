@@ -5,7 +5,7 @@ use kithara_stream::net::{Attempts, Bytes, Headers, Purpose, ResponseHead};
 use kithara_stream::{FetchId, Load, Wish};
 
 use super::lists::Track;
-use super::{Arrival, Document, HlsPlan, Loading, Place, Stage, shown};
+use super::{Arrival, Document, HlsPlan, Loading, Place, Stage, is_file, shown};
 use crate::failure::HlsError;
 use crate::{HlsEvent, ParseContext, Playlist, PlaylistError, PlaylistLimits};
 
@@ -98,6 +98,11 @@ impl HlsPlan {
                 for choice in &choices.variants {
                     let url = place.base.join(choice.reference.as_str());
                     self.tracks.push(Track::new(url, Some(place.zone)));
+                }
+                let urls = self.tracks.iter().map(|track| track.url.as_ref());
+                if urls.flatten().all(is_file) {
+                    // The best of them costs no more than any other.
+                    self.options.initial_bps = u64::MAX;
                 }
                 if !playlist.session_data().is_empty() {
                     let data = playlist.session_data().to_vec();

@@ -76,6 +76,11 @@ impl Source {
             Cipher::Clear | Cipher::Callers(_) => None,
         }
     }
+
+    /// Whether it is on this machine: then it is not copied into the store, and tells nothing of the network.
+    pub(super) fn is_file(&self) -> bool {
+        super::is_file(&self.url)
+    }
 }
 
 /// Prints no query and no user information.

@@ -9,22 +9,22 @@ use kithara_stream::{FetchId, StreamError, Wish};
 use url::Url;
 
 use super::item::{Owner, State};
-use super::{Arrival, Document, HlsPlan, Loading, Place};
+use super::{Arrival, Document, HlsPlan, Loading, Place, is_file};
 use crate::MediaPlaylist;
 use crate::multivariant::Choice;
 use crate::shelved::{self, SCHEME};
 
 impl HlsPlan {
-    /// What the store calls the note of a playlist, if it is to be looked up: what changes is asked for.
+    /// What the store calls the note of a playlist, if it is to be looked up: what changes is asked for, and what is on this
+    /// machine is read there.
     pub(super) fn note_of(&self, what: Document) -> Option<ResourceKey> {
         let names = self.names.as_ref()?;
-        match what {
-            Document::Entry => Some(names.note(&self.url)),
-            Document::List(variant) if self.window(variant).is_none() => {
-                Some(names.note(&self.place_of(what).0))
-            }
-            Document::List(_) | Document::Key(_) => None,
-        }
+        let url = match what {
+            Document::Entry => self.url.clone(),
+            Document::List(variant) if self.window(variant).is_none() => self.place_of(what).0,
+            Document::List(_) | Document::Key(_) => return None,
+        };
+        (!is_file(&url)).then(|| names.note(&url))
     }
 
     /// What is kept of a playlist is known: now its server is asked, if there is one to ask.
@@ -92,7 +92,8 @@ impl HlsPlan {
     }
 
     fn keep(&mut self, url: &Url, text: Option<String>) {
-        let key = self.names.as_ref().map(|names| names.note(url));
+        let names = self.names.as_ref().filter(|_| !is_file(url));
+        let key = names.map(|names| names.note(url));
         if let (Some(key), Some(text)) = (key, text) {
             let bytes = text.into();
             self.wish(Wish::Remember { key, bytes });

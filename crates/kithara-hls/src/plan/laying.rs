@@ -354,7 +354,7 @@ impl HlsPlan {
     /// Begins to look for a part in the store, if it may be there.
     pub(super) fn open(&mut self, source: Source) -> Part {
         let resource = self.resource_id();
-        let kept = source.keep && self.keeps(!source.is_clear());
+        let kept = source.keep && !source.is_file() && self.keeps(!source.is_clear());
         let names = self.names.as_ref().filter(|_| kept);
         let key = names.map(|names| names.key(&source.url, source.range.as_ref()));
         if let Some(key) = key {

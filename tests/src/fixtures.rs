@@ -4,6 +4,7 @@
 //! delivered is a slice; `fixtures/manifest.py` says what that means for each codec.
 
 mod covers;
+pub mod fragments;
 pub mod hls;
 mod long;
 mod segments;

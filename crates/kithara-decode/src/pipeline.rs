@@ -24,6 +24,8 @@ use crate::{
 
 /// Frames of silence in one chunk.
 const SILENCE_FRAMES: u64 = 4096;
+/// Segments of a title overlap by no more seconds than this. What goes back further is another clock.
+const MOST_TWICE: u64 = 1;
 
 /// Everything that decodes one run, on one thread.
 pub(crate) struct Pipeline {
@@ -500,6 +502,10 @@ impl Stage<'_> {
         if self.late {
             return Ok(());
         }
+        let twice = expected.saturating_sub(frame);
+        if self.part && self.stated && twice > self.timeline.last_frames / 2 {
+            self.overlap(twice);
+        }
         let gap = frame.saturating_sub(expected);
         // Durations that are a little off are not holes.
         if gap > self.timeline.last_frames / 2 {
@@ -507,6 +513,17 @@ impl Stage<'_> {
         }
         self.timeline.container = Some(frame);
         Ok(())
+    }
+
+    /// So many frames come again: they are decoded and dropped, unless they are of another clock.
+    fn overlap(&mut self, frames: u64) {
+        if frames <= MOST_TWICE * u64::from(self.spec.sample_rate.get())
+            && frames <= self.timeline.next
+            && self.timeline.silence == 0
+        {
+            self.timeline.from = self.timeline.from.max(self.timeline.next);
+            self.timeline.next -= frames;
+        }
     }
 
     /// Silence for frames that nothing was there for.

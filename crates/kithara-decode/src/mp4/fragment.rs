@@ -195,6 +195,16 @@ impl Fragment {
         Ok(fragment)
     }
 
+    /// Puts its times on another timeline.
+    pub fn shift(&mut self, by: i64) {
+        let moved = |time: u64| time.saturating_add_signed(by);
+        (self.start, self.end) = (moved(self.start), moved(self.end));
+        self.at.time = moved(self.at.time);
+        for run in &mut self.runs {
+            run.time = moved(run.time);
+        }
+    }
+
     /// The sample at the position, `None` at the end.
     pub fn sample(&self) -> Option<Sample> {
         let (duration, len) = self.entry(self.runs.get(self.at.run)?)?;

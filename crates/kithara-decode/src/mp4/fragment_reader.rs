@@ -24,6 +24,9 @@ const MAX_MOOF: u64 = 8 << 20;
 const MAX_SIDX: u64 = 1 << 20;
 /// Media boxes that a fragment's samples may lie in: those since the fragment before, and some before that.
 const MAX_MEDIA: usize = 16;
+/// In seconds: what more is missing, or there twice, is of another clock.
+const LONGEST_GAP: u64 = 10;
+const MOST_TWICE: u64 = 1;
 
 /// Reads a fragmented MP4.
 ///
@@ -50,6 +53,10 @@ pub(super) struct FragmentReader<'s> {
     moof: Vec<u8>,
     /// Where a fragment begins that gives no time of its own.
     time: u64,
+    /// What is added to the times of fragments since their clock began anew.
+    shift: i64,
+    /// A fragment was read, so that the next one has to follow.
+    begun: bool,
     /// Where the track ends by the headers, as far as they speak of this track alone; and the same if they were
     /// written in its own units, as some are.
     promised: Option<(u64, u64)>,
@@ -85,6 +92,8 @@ impl<'s> FragmentReader<'s> {
             presentation: Presentation::new(&track, entry, in_track),
             head: track.table.start(),
             time: track.table.duration(),
+            shift: 0,
+            begun: false,
             promised,
             track,
             description,
@@ -193,14 +202,16 @@ impl<'s> FragmentReader<'s> {
             moof_start: moof.start,
             time: self.time,
         };
-        let fragment = Fragment::parse(&body, context, self.fragment.take())?;
+        let mut fragment = Fragment::parse(&body, context, self.fragment.take())?;
         self.moof = body;
-        self.time = fragment.end;
+        let start = fragment.start;
+        self.follow(&fragment);
+        fragment.shift(self.shift);
         self.next_box = moof.end;
         let description = fragment.description;
         let has_samples = fragment.sample().is_some();
         if has_samples {
-            self.index.note(fragment.start, moof.start);
+            self.index.note(start, moof.start);
         }
         self.fragment = Some(fragment);
         if !has_samples || description == self.description {
@@ -219,6 +230,20 @@ impl<'s> FragmentReader<'s> {
             return Err(Error::ResetRequired);
         }
         Ok(())
+    }
+
+    /// In a stretch of a title clocks may begin anew, and encoders be started again, without a word: what is too far away to be
+    /// missing, or there twice, follows at once.
+    fn follow(&mut self, fragment: &Fragment) {
+        let second = u64::from(self.track.timescale);
+        let (end, start) = (self.time, fragment.start);
+        let is_other = start > end.saturating_add(second * LONGEST_GAP)
+            || start.saturating_add(second * MOST_TWICE) < end;
+        if self.stream.is_part() && self.begun && is_other {
+            let meant = end.saturating_add_signed(self.shift);
+            self.shift = meant.cast_signed().wrapping_sub(start.cast_signed());
+        }
+        (self.time, self.begun) = (fragment.end, true);
     }
 
     fn media_box(&mut self, mdat: &BoxHeader) {
@@ -390,7 +415,7 @@ impl<'s> FragmentReader<'s> {
         self.fragment = None;
         self.media.clear();
         self.next_box = Some(offset);
-        self.time = time;
+        (self.time, self.shift, self.begun) = (time, 0, false);
         Ok(())
     }
 

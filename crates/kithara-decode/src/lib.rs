@@ -2,8 +2,8 @@
 //!
 //! It is **not** a player: it knows no clock, no network, no cache and no async, it doesn't resample or mix, and
 //! it decodes one run (a file, or consecutive segments of one variant) from its first byte to its
-//! end. symphonia's decoders, `rusty_aac` and `rusty-opus` do the decoding, or a [`CodecBackend`] of somebody else; none of their
-//! types appears in a public signature.
+//! end. symphonia's decoders, `rusty_aac` and `rusty-opus` do the decoding of all but PCM, or a [`CodecBackend`] of somebody else;
+//! none of their types appears in a public signature.
 //!
 //! ```text
 //! ByteSource ─ Input ─ sniff ─► container/*  ──packets──► codec ──frames──► Pipeline ──► PcmChunk

@@ -132,6 +132,15 @@ fn a_playlist_on_disk_is_one_whatever_it_is_called() {
         let error = Resource::blocking(album.title(&format!("album/{name}"))).err();
         assert_eq!(error.map(|error| error.kind()), Some(kind), "{name}");
     }
+    // A list of titles is not taken for a live stream that never goes on.
+    let titles = "#EXTM3U\n#EXTINF:180,Somebody - Something\nsong.mp3\n";
+    for name in ["titles.m3u", "titles.m3u8"] {
+        album.write(&format!("album/{name}"), titles);
+        let error = Resource::blocking(album.title(&format!("album/{name}"))).err();
+        let error = error.expect("it is no title");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
+        assert!(error.to_string().contains("an M3U playlist"), "{error}");
+    }
     let missing = Resource::blocking(album.title("album/missing.m3u8")).err();
     let missing = missing.map(|error| error.kind());
     assert_eq!(missing, Some(ErrorKind::Io(std::io::ErrorKind::NotFound)));
@@ -421,4 +430,24 @@ fn a_page_in_place_of_a_segment_is_none() {
     let config = config.with_client(client(NetOptions::default(), quick()));
     let error = Resource::blocking(config).err();
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Policy));
+}
+
+#[test]
+fn a_segment_that_is_named_again_and_again_is_heard_as_often() {
+    let album = Album::of(&["packed-aac"]);
+    let segment = "#EXTINF:2,\n0.aac\n";
+    let mut list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    list.push_str(&[segment; 4].join("#EXT-X-DISCONTINUITY\n"));
+    list.push_str("#EXT-X-ENDLIST\n");
+    album.write("album/packed-aac/again", list);
+    let mut listener = Listener::open(album.title("album/packed-aac/again"));
+    listener.play().expect("it plays");
+    let told = listener.events();
+    let loaded = hls_events(&told).filter(|event| {
+        let disk = SegmentSource::Disk;
+        matches!(event, HlsEvent::SegmentLoaded { source, .. } if *source == disk)
+    });
+    assert_eq!(loaded.count(), 4);
+    let count = listener.pcm.len() / 2;
+    assert!(count.abs_diff(4 * 2 * 44_100) < 4 * 1024, "{count} frames");
 }

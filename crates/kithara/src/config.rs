@@ -124,8 +124,8 @@ impl ResourceConfig {
     /// 1 MiB of something else, or only two frames of them; Ogg and FLAC behind as much. What the bytes do show always
     /// wins, and where nothing is found the error names what was claimed first.
     ///
-    /// `hls`, `m3u8` and the media types of playlists open a URL or a path as HLS at once, as its own `.m3u8` does. Without them
-    /// a playlist is found out by its first bytes, which costs a request where it is remote.
+    /// `hls`, `m3u8` and the media types of playlists open a URL as HLS at once, as its own `.m3u8` does. Without them a playlist
+    /// is found out by its first bytes, which costs a request. One on this machine is found out by them in any case.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -8,8 +8,8 @@ use kithara_hls::{Hls, HlsConfig};
 use kithara_net::NetError;
 use kithara_stream::{Interrupt, Run, SeekRoute, Source, StreamError, StreamType};
 
-/// Blank lines and a byte-order mark may come before what a playlist begins with.
-const FRONT: usize = 1024;
+/// Comments may come before the first tag of a playlist.
+const FRONT: usize = 4096;
 
 /// How it is opened if it is a playlist: made when that is known, because the cache may have to be looked for on the disk.
 type Instead = Box<dyn FnOnce() -> HlsConfig + Send>;
@@ -24,6 +24,8 @@ pub(crate) struct Guess {
     source: Box<dyn Source>,
     /// What it may be instead, until its first byte has come.
     instead: Option<Instead>,
+    /// It is said to be a playlist.
+    said: bool,
     /// A run that could be read before its first byte had come.
     run: Option<Run>,
 }
@@ -31,11 +33,13 @@ pub(crate) struct Guess {
 impl Guess {
     pub(crate) fn new(
         file: FileSource,
+        said: bool,
         instead: impl FnOnce() -> HlsConfig + Send + 'static,
     ) -> Self {
         Self {
             source: Box::new(file),
             instead: Some(Box::new(instead)),
+            said,
             run: None,
         }
     }
@@ -48,7 +52,8 @@ impl Guess {
                 settled => settled?,
             };
         }
-        self.run.as_mut().map_or(Ok(false), begins_playlist)
+        let said = self.said;
+        self.run.as_mut().map_or(Ok(false), |run| is_hls(run, said))
     }
 }
 
@@ -83,33 +88,56 @@ impl Source for Guess {
     }
 }
 
-/// Whether the bytes of a run are a playlist, once the first of them, or what there is in its place, has come; otherwise it is
-/// left at its beginning.
-pub(crate) fn begins_playlist(run: &mut Run) -> Result<bool, StreamError> {
-    let mut front = [0; FRONT];
-    let most = if run.bytes.is_remote() { 1 } else { FRONT };
-    let mut len = 0;
-    while len < most {
-        match run.bytes.read(&mut front[len..most]) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(error) => match StreamError::from_io(&error) {
-                Some(error) if is_playlist(&error) => return Ok(true),
-                Some(StreamError::Interrupted) => return Err(StreamError::Interrupted),
-                // Whatever else is wrong with it, the decoder meets again.
-                _ => break,
-            },
+/// What the bytes of a run begin like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Front {
+    /// A playlist of HLS.
+    Hls,
+    /// A list of titles, without a tag that every playlist of HLS has one of (RFC 8216 §4.3.3.1, §4.3.4.2).
+    Titles,
+    Other,
+}
+
+impl Front {
+    /// Reads what there is to see once the first byte of a run, or what there is in its place, has come. What is no playlist of
+    /// HLS is left at its beginning.
+    fn of(run: &mut Run) -> Result<Self, StreamError> {
+        let mut front = vec![0; if run.bytes.is_remote() { 1 } else { FRONT }];
+        let mut len = 0;
+        while len < front.len() {
+            match run.bytes.read(&mut front[len..]) {
+                Ok(0) => break,
+                Ok(more) => len += more,
+                Err(error) => match StreamError::from_io(&error) {
+                    Some(error) if is_playlist(&error) => return Ok(Self::Hls),
+                    Some(StreamError::Interrupted) => return Err(StreamError::Interrupted),
+                    // Whatever else is wrong with it, the decoder meets again.
+                    _ => break,
+                },
+            }
+        }
+        run.bytes
+            .seek(SeekFrom::Start(0))
+            .map_err(|error| StreamError::Worker {
+                what: format!("a run without a beginning: {error}"),
+            })?;
+        Ok(Self::like(&front[..len]))
+    }
+
+    fn like(front: &[u8]) -> Self {
+        const TAG: &[u8] = b"#EXT-X-";
+        match kithara_hls::is_playlist(front) {
+            false => Self::Other,
+            true if front.windows(TAG.len()).any(|window| window == TAG) => Self::Hls,
+            true => Self::Titles,
         }
     }
-    if kithara_hls::is_playlist(&front[..len]) {
-        return Ok(true);
-    }
-    run.bytes
-        .seek(SeekFrom::Start(0))
-        .map_err(|error| StreamError::Worker {
-            what: format!("a run without a beginning: {error}"),
-        })?;
-    Ok(false)
+}
+
+/// Whether it is to be opened as HLS, `said` to be that by its name or a hint: what is none in spite of that is told so there.
+pub(crate) fn is_hls(run: &mut Run, said: bool) -> Result<bool, StreamError> {
+    let front = Front::of(run)?;
+    Ok(front == Front::Hls || said && front == Front::Other)
 }
 
 /// Whether media was asked for and a playlist came.

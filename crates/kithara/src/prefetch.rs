@@ -25,7 +25,8 @@ impl Resource {
     /// ```
     ///
     /// # Errors
-    /// What ended the transfer; [`ErrorKind::Storage`](crate::ErrorKind::Storage),
+    /// What ended the transfer; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an HLS stream that is one by its name or
+    /// a hint, or on this machine; [`ErrorKind::Storage`](crate::ErrorKind::Storage),
     /// [`StorageFull`](crate::ErrorKind::StorageFull) or [`CacheBusy`](crate::ErrorKind::CacheBusy) if nothing of it
     /// would be kept.
     pub async fn prefetch(config: ResourceConfig, amount: Amount) -> Result<Prefetched, Error> {

@@ -7,7 +7,7 @@ use kithara_stream::{EventSink, Source, StreamError};
 
 use crate::ResourceEvent;
 #[cfg(all(feature = "file", feature = "hls"))]
-use crate::guess::{Guess, begins_playlist};
+use crate::guess::{Guess, is_hls};
 use crate::store::Store;
 
 /// What a title may be opened as: a file, an HLS stream, or whichever of them it turns out to be.
@@ -19,6 +19,8 @@ pub(crate) struct Protocols {
     pub(crate) store: Store,
     /// It is on this machine.
     pub(crate) is_local: bool,
+    /// It is said to be a playlist.
+    pub(crate) playlist: bool,
     pub(crate) sink: EventSink<ResourceEvent>,
 }
 
@@ -31,11 +33,12 @@ impl Protocols {
             let file = kithara_file::File::open(file.with_store(store.clone()))?;
             #[cfg(feature = "hls")]
             if let Some(hls) = self.hls.clone() {
+                let said = self.playlist;
                 let instead = move || match self.is_local {
                     true => hls.with_store(self.opened_store()),
                     false => hls.with_store(store),
                 };
-                return Ok(Box::new(Guess::new(file, instead)));
+                return Ok(Box::new(Guess::new(file, said, instead)));
             }
             return Ok(Box::new(file));
         }
@@ -75,7 +78,7 @@ impl Protocols {
         let run = kithara_file::File::open(file).and_then(|mut source| source.next_run());
         let mut run = run.ok().flatten();
         run.as_mut()
-            .is_some_and(|run| matches!(begins_playlist(run), Ok(true)))
+            .is_some_and(|run| matches!(is_hls(run, self.playlist), Ok(true)))
     }
 
     /// A file on this machine needs none, and is not to wait for one.

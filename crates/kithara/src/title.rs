@@ -148,6 +148,7 @@ impl Title {
             hls: self.hls(),
             store: self.store.clone(),
             is_local: matches!(self.place, Place::Local { .. }),
+            playlist: self.playlist,
             sink: self.sink.clone(),
         }
     }
@@ -156,10 +157,9 @@ impl Title {
     fn file(&self) -> Option<kithara_file::FileConfig> {
         use kithara_file::{FileConfig, FilePolicy, FileSrc};
 
-        if self.playlist {
-            return None;
-        }
         let src = match &self.place {
+            // What is here can be looked at.
+            Place::Remote { .. } if self.playlist => return None,
             Place::Remote { url, net } => FileSrc::Remote(url.clone(), net.clone()),
             Place::Local { path, .. } => FileSrc::Local(path.clone()),
         };

@@ -313,7 +313,10 @@ impl Title {
         let bytes =
             AttentiveBytes::new(run.bytes, Arc::clone(&self.shared), self.interrupt.clone());
         let before = match run.cause {
-            RunCause::VariantSwitch => self.current.take_if(|before| before.ended),
+            // Also where only the init section is another.
+            RunCause::VariantSwitch | RunCause::Discontinuity => {
+                self.current.take_if(|before| before.ended)
+            }
             _ => None,
         };
         // A stretch of a title is asked for anew by every seek.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kithara_stream::assets::{Facts, Keep};
-use kithara_stream::net::ResponseHead;
+use kithara_stream::net::{NetError, ResponseHead};
 use kithara_stream::{FetchId, ResourceId, Stored, StreamError, Wish};
 
 use super::item::{Item, Owner, Part, State};
@@ -15,6 +15,14 @@ use crate::{HlsError, HlsEvent};
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// No init section has more.
 const INIT_BYTES: u64 = 1 << 20;
+
+/// Whether a range was asked for that begins where its file has ended.
+fn is_behind_end(error: &NetError) -> bool {
+    matches!(
+        error.root(),
+        NetError::RangeNotSatisfiable { total, .. } if *total != Some(0)
+    )
+}
 
 fn most_of(owner: Owner) -> u64 {
     match owner {
@@ -305,6 +313,14 @@ impl HlsPlan {
         part.transfer = None;
         part.state = State::Wanted;
         part.spent += 1;
+        let error = match (&error, &part.source.range) {
+            (StreamError::Net(net), Some(range)) if is_behind_end(net) => StreamError::Truncated {
+                name: shown(&part.source.url),
+                expected: range.end - range.start,
+                got: part.stored,
+            },
+            _ => error,
+        };
         self.part_failed(owner, error);
     }
 

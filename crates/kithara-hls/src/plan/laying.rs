@@ -70,14 +70,20 @@ enum Key {
     Unsupported(String),
 }
 
-/// The segment that has what comes at a time: one that is as good as over then is not it.
+/// The segment that has what comes at a time: one that is as good as over then is not it, and those of no length come first.
 fn segment_from(window: &Window, at: Duration) -> Option<(Segment<'_>, Duration)> {
     let (segment, start) = window.segment_at(at)?;
     let end = start.saturating_add(segment.duration);
     if start < at && end <= at.saturating_add(AGREEMENT) {
         return window.segment(segment.sequence + 1);
     }
-    Some((segment, start))
+    let mut found = (segment, start);
+    while let Some(before) = found.0.sequence.checked_sub(1)
+        && let Some(before) = window.segment(before).filter(|(_, begin)| *begin == start)
+    {
+        found = before;
+    }
+    Some(found)
 }
 
 impl HlsPlan {

@@ -27,6 +27,7 @@ mod ogg_page;
 mod ogg_search;
 mod packets;
 pub(crate) mod tags;
+mod ticks;
 pub(crate) mod ts;
 mod ts_packet;
 mod ts_reader;

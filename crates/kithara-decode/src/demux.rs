@@ -165,6 +165,9 @@ pub(crate) trait Demux: Send {
         false
     }
 
+    /// Told once, before the first packet: when that plays, by a tag around it, in 90ths of a millisecond of a clock of 33 bits.
+    fn begins_at(&mut self, _ticks: u64) {}
+
     /// Tells what was noticed since the last call.
     fn take_notices(&mut self) -> Vec<Notice> {
         Vec::new()

@@ -29,6 +29,17 @@ pub(crate) enum Fault {
     NoMemory(NoMemory),
 }
 
+/// There was no packet in one of the parts that the bytes are made of; as symphonia's errors carry it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no sound in a part")]
+pub(crate) struct Silent;
+
+impl From<Silent> for io::Error {
+    fn from(silent: Silent) -> Self {
+        Self::other(silent)
+    }
+}
+
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
 impl Fault {
@@ -80,6 +91,9 @@ impl From<io::Error> for Fault {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
         if let Some(NoMemory { bytes }) = inner {
             return Self::NoMemory(NoMemory { bytes: *bytes });
+        }
+        if error.get_ref().is_some_and(|inner| inner.is::<Silent>()) {
+            return Self::Empty;
         }
         match StreamError::from_io(&error) {
             Some(stream) => Self::Stream(stream),

@@ -1,8 +1,9 @@
 //! Buffered reading of a run's bytes, in the few shapes demuxers need.
 
 use std::io::SeekFrom;
+use std::ops::Range;
 
-use kithara_stream::ByteSource;
+use kithara_stream::{ByteSource, Parts};
 
 use crate::fault::{Fault, Result};
 use crate::{Guard, memory};
@@ -27,11 +28,16 @@ pub(crate) struct Input {
     end: Option<u64>,
     /// They are a stretch out of a title, whose headers may speak of all of it.
     part: bool,
+    /// What they are made of.
+    parts: Parts,
+    /// Where something was met last that is no media.
+    junk: Option<u64>,
 }
 
 impl Input {
     pub(crate) fn new(source: Box<dyn ByteSource>, guard: Guard) -> Self {
         Self {
+            parts: source.parts(),
             source,
             guard,
             window: Vec::new(),
@@ -41,6 +47,7 @@ impl Input {
             step: MIN_STEP,
             end: None,
             part: false,
+            junk: None,
         }
     }
 
@@ -52,6 +59,38 @@ impl Input {
 
     pub(crate) fn is_part(&self) -> bool {
         self.part
+    }
+
+    /// What the bytes are made of.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Where the part ends that holds this byte, as far as is known.
+    pub(crate) fn part_end(&self, byte: u64) -> u64 {
+        self.parts.around(byte).map_or(u64::MAX, |part| part.end)
+    }
+
+    /// A packet begins at this byte: fails if there was none in a part before it.
+    pub(crate) fn hear(&mut self, byte: u64) -> Result<()> {
+        self.parts.hear(byte).map_err(|silent| self.silent(&silent))
+    }
+
+    /// No packet follows: fails if there was none in the last part.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.parts.finish().map_err(|silent| self.silent(&silent))
+    }
+
+    /// What is at this byte is no media.
+    pub(crate) fn meet_junk(&mut self, byte: u64) {
+        self.junk = Some(byte);
+    }
+
+    fn silent(&self, part: &Range<u64>) -> Fault {
+        match self.junk.filter(|junk| part.contains(junk)) {
+            Some(_) => Fault::WrongContent("something else in its place".to_owned()),
+            None => Fault::Empty,
+        }
     }
 
     /// The length: as announced, or as found at the end.
@@ -108,6 +147,22 @@ impl Input {
         self.want(count)?;
         let (from, to) = self.bounds();
         Ok(&self.window[from..to.min(from + count)])
+    }
+
+    /// The same, but nothing of the next part.
+    pub(crate) fn peek_in_part(&mut self, count: usize) -> Result<&[u8]> {
+        let end = |input: &Self| {
+            let left = input.part_end(input.pos).saturating_sub(input.pos);
+            usize::try_from(left).map_or(count, |left| left.min(count))
+        };
+        let mut look = 1;
+        // Step by step: where it ends is known once that was read.
+        while look <= end(self) && self.peek(look)?.len() == look {
+            let (from, to) = self.bounds();
+            look = to - from + 1;
+        }
+        let look = end(self);
+        self.peek(look)
     }
 
     /// Exactly `count` bytes at the position, and moves behind them.

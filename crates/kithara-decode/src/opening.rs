@@ -32,12 +32,14 @@ pub(crate) fn open(mut input: Input, info: &MediaInfo) -> Result<(Track, Box<dyn
     if let ContainerFormat::MpegAudio | ContainerFormat::Adts | ContainerFormat::Flac = container {
         tags::tail(&mut input, &mut metadata);
     }
-    let (mut track, demux) =
+    let (mut track, mut demux) =
         open_container(input, container, metadata.clone(), for_players.gapless)?;
     // What a container says itself goes before what was put around it.
     tags::fill(metadata, &mut track.metadata);
-    let time = for_players.transport_time.map(TrackStamp::in_ticks);
-    track.stamp = track.stamp.or(time);
+    if let Some(time) = for_players.transport_time {
+        track.stamp = track.stamp.or(Some(TrackStamp::in_ticks(time)));
+        demux.begins_at(time);
+    }
     if junk > 0 {
         track.notices.push(Notice::JunkSkipped {
             offset: start,
@@ -88,10 +90,18 @@ fn skip_tags(input: &mut Input, metadata: &mut TrackMetadata) -> Result<ForPlaye
     Ok(said)
 }
 
+/// What lies at the position: of a stretch out of a title only its first part, since the next may be of another kind.
+fn look_at(input: &mut Input, bytes: usize) -> Result<&[u8]> {
+    match input.is_part() {
+        true => input.peek_in_part(bytes),
+        false => input.peek(bytes),
+    }
+}
+
 fn recognise(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u64)> {
     let mut sniffed = None;
     for look in [FIRST_LOOK, limits::SNIFF_BYTES + FIRST_LOOK] {
-        let window = input.peek(look)?;
+        let window = look_at(input, look)?;
         let at_end = window.len() < look;
         sniffed = sniff::sniff(window, at_end);
         if sniffed.is_some() || at_end {
@@ -119,14 +129,23 @@ fn by_claim(input: &mut Input, info: &MediaInfo) -> Result<(ContainerFormat, u64
             return Ok(found);
         }
     }
+    let unknown = "unknown content";
+    // Another stretch of the title may be what this one should have been.
+    if input.is_part() {
+        return Err(Fault::WrongContent(unknown.to_owned()));
+    }
     Err(match sniff::claimed(info).next() {
         Some(claim) => Fault::unsupported(format!("content that claims to be {claim} but is not")),
-        None => Fault::unsupported("unknown content"),
+        None => Fault::unsupported(unknown),
     })
 }
 
 /// Looks for a container where nothing but a claim speaks for it, if that can be told from anything else by more than that.
 fn find_claimed(input: &mut Input, claim: &str) -> Result<Option<(ContainerFormat, u64)>> {
+    if input.is_part() {
+        // Of two frames by chance there are many in a segment of noise.
+        return Ok(None);
+    }
     let window = input.peek(limits::CLAIMED_BYTES)?;
     let at_end = window.len() < limits::CLAIMED_BYTES;
     let (container, found) = match claim {

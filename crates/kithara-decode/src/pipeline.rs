@@ -81,6 +81,11 @@ impl Pipeline {
         if track.codec == AudioCodec::AacLc {
             demux = aac::reveal(&mut track, demux, &mut ahead)?;
         }
+        if info.part_of_title && ahead.is_empty() {
+            // Where in the title it belongs, and whether there is anything to be heard at its beginning, shows by that.
+            let first = demux.next_packet()?;
+            ahead.extend(first.map(|packet| OwnedPacket::copy(&packet)).transpose()?);
+        }
         let chosen = Chosen::of(&mut track, options, before)?;
         let mut pipeline = Self::of((track, demux), chosen, info, options);
         pipeline.ahead = ahead;
@@ -536,7 +541,8 @@ impl Stage<'_> {
                 false => Err(missing_frames(gap)),
             };
         }
-        if !self.stated {
+        // In a stretch out of a title only stated times tell of gaps.
+        if !self.stated && !self.part {
             return self.skip(gap);
         }
         let heard = self.hush(gap);

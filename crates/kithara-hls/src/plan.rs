@@ -326,7 +326,7 @@ impl Plan for HlsPlan {
             }
             Input::Done { fetch, end } => self.handle_done(fetch, end),
             Input::Loaded { fetch, head, bytes } => self.handle_loaded(fetch, &head, bytes),
-            Input::Rejected { why } => self.handle_rejected(why),
+            Input::Rejected { resource, why } => self.handle_rejected(resource, why),
             Input::Recalled { fetch, bytes } => self.handle_recalled(fetch, bytes),
             Input::Failed { fetch, error } => self.handle_failed(fetch, error),
         }

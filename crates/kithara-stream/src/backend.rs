@@ -16,7 +16,8 @@ use crate::demand::DemandCell;
 use crate::driver::{Answer, Driver, Request, Tools};
 use crate::runs::Told;
 use crate::{
-    CommandReceiver, EventSink, Interrupt, Plan, Run, SeekRoute, Source, StreamError, io_thread,
+    CommandReceiver, EventSink, Interrupt, Plan, Rejection, ResourceId, Run, SeekRoute, Source,
+    StreamError, io_thread,
 };
 
 /// What a [`Backend`] works with.
@@ -233,8 +234,8 @@ impl Source for Backend {
 
     /// Waits for the driver's answer, as a seek does. If something is done about it, runs and an end that were told before are
     /// forgotten.
-    fn reject(&mut self, why: String) -> Result<bool, StreamError> {
-        let answer = self.ask(|answer| Request::Reject { why, answer })?;
+    fn reject(&mut self, part: ResourceId, why: Rejection) -> Result<bool, StreamError> {
+        let answer = self.ask(|answer| Request::Reject { part, why, answer })?;
         if answer.what {
             self.since = answer.number;
             self.ended = None;

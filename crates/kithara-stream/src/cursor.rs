@@ -69,6 +69,11 @@ impl Cursor {
         }
     }
 
+    /// Whether it is known that nothing follows.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.resource.committed_len() == Some(self.position)
+    }
+
     /// Tells where it stands.
     pub(crate) fn passed(&self) {
         self.lines.demand.passed(self.id, self.position);

@@ -25,8 +25,8 @@ use crate::runs::{Runs, Told};
 use crate::shelf::Shelf;
 use crate::transfer::{Step, Transfer};
 use crate::{
-    ByteSource, CommandReceiver, Demand, EventSink, Fetch, FetchId, Input, Load, Plan, Priority,
-    ResourceId, Run, RunFacts, SeekRoute, StreamError, Wish, request,
+    ByteSource, CommandReceiver, Demand, EventSink, Fetch, FetchId, Input, Load, PartKind, Plan,
+    Priority, Rejection, ResourceId, Run, RunFacts, SeekRoute, StreamError, Wish, request,
 };
 
 /// A question of the decode thread, which waits for the answer before it reads on.
@@ -35,9 +35,10 @@ pub(crate) enum Request {
         to: Duration,
         answer: oneshot::Sender<Answer<SeekRoute>>,
     },
-    /// What it read does not decode: is anything done about it?
+    /// A part of what it read does not decode: is anything done about it?
     Reject {
-        why: String,
+        part: ResourceId,
+        why: Rejection,
         answer: oneshot::Sender<Answer<bool>>,
     },
 }
@@ -127,7 +128,9 @@ impl<P: Plan> Driver<P> {
             match self.wait().await {
                 Woken::Cancelled => return self.fail(&StreamError::Cancelled),
                 Woken::Asked(Request::Seek { to, answer }) => self.seek(to, answer),
-                Woken::Asked(Request::Reject { why, answer }) => self.reject(why, answer),
+                Woken::Asked(Request::Reject { part, why, answer }) => {
+                    self.reject(part, why, answer);
+                }
                 Woken::Demand(demand) => self.hear(Input::Demand(demand)),
                 Woken::Changed(resource) => self.tell_stored(resource),
                 Woken::Wire(input) => self.hear(input),
@@ -255,10 +258,20 @@ impl<P: Plan> Driver<P> {
     }
 
     /// The plan either does something about what does not decode, or nothing.
-    fn reject(&mut self, why: String, answer: oneshot::Sender<Answer<bool>>) {
+    fn reject(
+        &mut self,
+        resource: ResourceId,
+        why: Rejection,
+        answer: oneshot::Sender<Answer<bool>>,
+    ) {
+        // Where the reader stands is known before it is said what it met.
+        if matches!(self.tools.heard.has_changed(), Ok(true)) {
+            let demand = self.tools.heard.borrow_and_update().clone();
+            self.hear(Input::Demand(demand));
+        }
         let performed = self.performed;
         let number = self.runs.sought();
-        self.hear(Input::Rejected { why });
+        self.hear(Input::Rejected { resource, why });
         let what = self.performed > performed;
         let _ = answer.send(Answer { what, number });
     }
@@ -408,7 +421,7 @@ impl<P: Plan> Driver<P> {
                 self.loads.retain(|load| load.id != fetch);
             }
             Wish::Publish(facts) => self.publish(facts),
-            Wish::Extend { resource } => match self.part(resource) {
+            Wish::Extend { resource, kind } => match self.part(resource, kind) {
                 Ok(part) => self.runs.extend(part),
                 Err(error) => self.break_off(&error),
             },
@@ -550,15 +563,15 @@ impl<P: Plan> Driver<P> {
             let (feed, parts) = feed();
             return Ok((Box::new(RunReader::new(parts, lines)), Some(feed)));
         }
-        let part = self.part(facts.resource)?;
+        let part = self.part(facts.resource, PartKind::Media)?;
         let index = self.shelf.entry(facts.resource)?.index_slot();
         let reader = Reader::new(part, index, lines, (facts.len, facts.seekable));
         Ok((Box::new(reader), None))
     }
 
-    fn part(&mut self, id: ResourceId) -> Result<Part, StreamError> {
+    fn part(&mut self, id: ResourceId, kind: PartKind) -> Result<Part, StreamError> {
         let resource = self.shelf.entry(id)?.resource();
-        Ok(Part { id, resource })
+        Ok(Part { id, resource, kind })
     }
 
     /// A wish that cannot be performed ends what was under way, and the plan hears of it.

@@ -111,6 +111,13 @@ pub enum StreamError {
         what: String,
     },
 
+    /// It is media, but there is nothing to be heard in it.
+    #[error("there is no sound in {name}")]
+    NoSound {
+        /// The redacted URL.
+        name: String,
+    },
+
     /// Some of it is stored and some is not, and what is not cannot be fetched.
     #[error("{name}: byte {offset} is not stored and cannot be fetched")]
     Missing {

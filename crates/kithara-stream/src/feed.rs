@@ -7,13 +7,14 @@ use std::task::{Context, Poll, Waker};
 use kithara_storage::StorageResource;
 use parking_lot::Mutex;
 
-use crate::{ResourceId, StreamError};
+use crate::{PartKind, ResourceId, StreamError};
 
 /// One resource of a run. It stays readable for as long as somebody holds this, whatever the store does.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) id: ResourceId,
     pub(crate) resource: StorageResource,
+    pub(crate) kind: PartKind,
 }
 
 /// The driver's end of a feed. If it goes away while more was to come, whoever waits is told so.

@@ -36,6 +36,7 @@ mod local;
 mod media;
 mod note;
 mod overlap;
+mod parts;
 mod passage;
 mod plan;
 mod reader;
@@ -62,8 +63,10 @@ pub use kithara_net as net;
 pub use kithara_storage::{Coverage, Interrupt};
 pub use local::LocalSource;
 pub use media::{AudioCodec, ContainerFormat, MediaDuration, MediaInfo};
+pub use parts::{PartKind, Parts};
 pub use plan::{
-    Demand, Fetch, FetchId, Input, Load, Plan, Priority, ResourceId, RunFacts, Stored, Terms, Wish,
+    Demand, Fetch, FetchId, Input, Load, Plan, Priority, Rejection, ResourceId, RunFacts, Stored,
+    Terms, Wish,
 };
 pub use reader::Reader;
 pub use source::{ByteSource, Run, RunCause, SeekRoute, Source, Timing};

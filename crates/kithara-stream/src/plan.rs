@@ -13,7 +13,7 @@ use kithara_net::{
 use kithara_storage::Coverage;
 use url::Url;
 
-use crate::{MediaDuration, MediaInfo, RunCause, StreamError, Timing, Transform};
+use crate::{MediaDuration, MediaInfo, PartKind, RunCause, StreamError, Timing, Transform};
 
 /// Decides what to fetch next, and nothing else.
 ///
@@ -98,6 +98,18 @@ pub enum Priority {
     Background,
 }
 
+/// What is wrong with bytes that came as they are at their origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// They are media in which there is nothing to be heard.
+    Silent,
+    /// They are something else, or damaged.
+    Damaged {
+        /// How, in a few words.
+        what: String,
+    },
+}
+
 /// A fact for a [`Plan`].
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -109,11 +121,13 @@ pub enum Input {
         /// The media time sought.
         to: Duration,
     },
-    /// What the reader was given last does not decode. A plan that can do something about it cuts the run off, begins another,
-    /// or fails; one that wishes for nothing leaves it at that.
+    /// What the reader was given does not decode, from the first byte of this resource of a run on. A plan that can do something
+    /// about it cuts the run off, begins another, or fails; one that wishes for nothing leaves it at that.
     Rejected {
-        /// Why, in a few words.
-        why: String,
+        /// The resource at fault. The reader may stand behind it, as far as a decoder reads ahead.
+        resource: ResourceId,
+        /// What is wrong with it.
+        why: Rejection,
     },
     /// How a resource stands in the store: the answer to [`Wish::Open`], and again whenever that changes without this
     /// plan's doing: others brought, claimed or gave up bytes, stored ones were lost, the origin was found changed. It
@@ -292,6 +306,8 @@ pub enum Wish<E> {
     Extend {
         /// The resource.
         resource: ResourceId,
+        /// What it is.
+        kind: PartKind,
     },
     /// Nothing follows in the newest run.
     Close,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::cursor::{Cursor, Lines};
 use crate::feed::{FeedReader, Part};
-use crate::{ByteSource, StreamError};
+use crate::{ByteSource, Parts, StreamError};
 
 /// Reads the resources of one run as if they were one, from first byte to end. It can't go back.
 ///
@@ -20,6 +20,8 @@ pub(crate) struct RunReader {
     lines: Lines,
     /// How many bytes of the run were read.
     read: u64,
+    /// Where its parts begin.
+    parts: Parts,
 }
 
 /// What there is at the place of a reader.
@@ -36,6 +38,7 @@ impl RunReader {
             feed,
             lines,
             read: 0,
+            parts: Parts::default(),
         }
     }
 
@@ -47,6 +50,9 @@ impl RunReader {
         let read = cursor.read_stored(buf)?;
         if read > 0 {
             self.read += read as u64;
+            if cursor.is_at_end() {
+                self.parts.end(self.read);
+            }
             // Also of what is whole: what else is fetched depends on where the reader stands.
             cursor.passed();
         }
@@ -109,8 +115,14 @@ impl Read for RunReader {
             match self.wait()? {
                 Next::Byte => {}
                 // The plan hears of it at once: by what is read of it, or waited for.
-                Next::Part(part) => self.cursor = Some(Cursor::new(part, self.lines.clone())),
-                Next::End => return Ok(0),
+                Next::Part(part) => {
+                    self.parts.begin(self.read, part.id, part.kind);
+                    self.cursor = Some(Cursor::new(part, self.lines.clone()));
+                }
+                Next::End => {
+                    self.parts.end(self.read);
+                    return Ok(0);
+                }
             }
         }
     }
@@ -141,5 +153,9 @@ impl ByteSource for RunReader {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn parts(&self) -> Parts {
+        self.parts.clone()
     }
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Interrupt, MediaDuration, MediaInfo, StreamError};
+use crate::{Interrupt, MediaDuration, MediaInfo, Parts, Rejection, ResourceId, StreamError};
 
 /// The bytes of one run, read by blocking calls.
 ///
@@ -35,6 +35,11 @@ pub trait ByteSource: Read + Seek + Send + Sync {
 
     /// Keeps such a hint, at most 1 MiB, instead of the one before. Never waits.
     fn keep_index(&self, _index: Vec<u8>) {}
+
+    /// The resources that the bytes are made of, if there are several. One read returns bytes of one of them.
+    fn parts(&self) -> Parts {
+        Parts::default()
+    }
 }
 
 /// Bytes in memory.
@@ -149,10 +154,11 @@ pub trait Source: Send + 'static {
     /// Asks for the media at `to`.
     fn seek(&mut self, to: Duration) -> Result<SeekRoute, StreamError>;
 
-    /// What was read last does not decode, for this reason. A source that has the same stretch in another form, or a rule for
-    /// what stands for it, goes on with its next run (`true`), or says there why not; any other has nothing to say.
-    fn reject(&mut self, why: String) -> Result<bool, StreamError> {
-        let _ = why;
+    /// One of the [parts](ByteSource::parts) of a run does not decode, for this reason; all that comes before it was decoded. A
+    /// source that has the same stretch in another form, or a rule for what stands for it, goes on with its next run (`true`), or
+    /// says there why not; any other has nothing to say.
+    fn reject(&mut self, part: ResourceId, why: Rejection) -> Result<bool, StreamError> {
+        let _ = (part, why);
         Ok(false)
     }
 

@@ -210,7 +210,7 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         StreamError::TooLarge { .. } => ErrorKind::TooLarge,
         StreamError::Transform { .. } => ErrorKind::Decrypt,
         StreamError::Protocol(error) => of_protocol(&**error),
-        StreamError::WrongContent { .. } => ErrorKind::WrongContent,
+        StreamError::WrongContent { .. } | StreamError::NoSound { .. } => ErrorKind::WrongContent,
         StreamError::Missing { source, .. } => of_net(source),
         StreamError::Damaged { .. } => ErrorKind::Corrupt,
         StreamError::NotKept { reason, .. } => match reason {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use kithara_file::FileSource;
 use kithara_hls::{Hls, HlsConfig};
 use kithara_net::NetError;
-use kithara_stream::{Interrupt, Run, SeekRoute, Source, StreamError, StreamType};
+use kithara_stream::{
+    Interrupt, Rejection, ResourceId, Run, SeekRoute, Source, StreamError, StreamType,
+};
 
 /// Comments may come before the first tag of a playlist.
 const FRONT: usize = 4096;
@@ -79,8 +81,8 @@ impl Source for Guess {
         self.source.seek(to)
     }
 
-    fn reject(&mut self, why: String) -> Result<bool, StreamError> {
-        self.source.reject(why)
+    fn reject(&mut self, part: ResourceId, why: Rejection) -> Result<bool, StreamError> {
+        self.source.reject(part, why)
     }
 
     fn interrupt(&self) -> Interrupt {

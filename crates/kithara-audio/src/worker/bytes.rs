@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use kithara_stream::{ByteSource, Interrupt, StreamError};
+use kithara_stream::{ByteSource, Interrupt, Parts, StreamError};
 
 use crate::shared::Shared;
 
@@ -81,6 +81,10 @@ impl ByteSource for AttentiveBytes {
 
     fn keeps_index(&self) -> bool {
         self.inner.keeps_index()
+    }
+
+    fn parts(&self) -> Parts {
+        self.inner.parts()
     }
 
     fn keep_index(&self, index: Vec<u8>) {

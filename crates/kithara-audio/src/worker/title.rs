@@ -8,7 +8,8 @@ use kithara_decode::{
     SeekMode, TrackMetadata,
 };
 use kithara_stream::{
-    EventSink, Interrupt, MediaInfo, Run, RunCause, SeekRoute, Source, StreamError, Timing,
+    EventSink, Interrupt, MediaInfo, Parts, Rejection, Run, RunCause, SeekRoute, Source,
+    StreamError, Timing,
 };
 
 use super::bytes::AttentiveBytes;
@@ -84,8 +85,10 @@ pub(super) struct Current {
     pub(super) join: Option<Join>,
     /// Every frame of it was decoded.
     ended: bool,
-    /// What was to follow in it will not come.
-    cut: bool,
+    /// It goes no further: what follows in the title is in another.
+    over: bool,
+    /// What its bytes are made of.
+    parts: Parts,
     pub(super) decoder: Box<dyn InnerDecoder>,
 }
 
@@ -212,20 +215,8 @@ impl Title {
                         return Ok(None);
                     }
                 }
-                // The next run has what follows.
-                (Err(error), _) if error.is_cut_off() => {
-                    let run = self.current.as_mut();
-                    // Silence may have followed it.
-                    let again = run.is_some_and(|run| std::mem::replace(&mut run.cut, true));
-                    if !self.open_next()? {
-                        return if again {
-                            Ok(None)
-                        } else {
-                            Err(Halt::Failed(error.into()))
-                        };
-                    }
-                }
-                (Err(error), Some(_)) if self.is_rejected(&error)? => {
+                // The next run has what follows, if the source wants anything to.
+                (Err(error), _) if self.is_over(&error)? => {
                     if !self.open_next()? {
                         return Ok(None);
                     }
@@ -309,6 +300,7 @@ impl Title {
     fn open(&mut self, run: Run) -> Result<Option<Current>, Halt> {
         let number = self.runs;
         self.runs += 1;
+        let parts = run.bytes.parts();
         let is_stamped = matches!(run.timing, Timing::Stamped { .. });
         let bytes =
             AttentiveBytes::new(run.bytes, Arc::clone(&self.shared), self.interrupt.clone());
@@ -335,7 +327,7 @@ impl Title {
             Ok(decoder) => decoder,
             Err(error) if error.is_interrupted() => return Err(Halt::Unwanted),
             Err(error) if error.is_cut_off() => return Ok(None),
-            Err(error) if is_stamped && self.rejects(&error)? => return Ok(None),
+            Err(error) if is_stamped && self.rejects(&parts, &error)? => return Ok(None),
             Err(error) => return Err(Halt::Failed(error.into())),
         };
         let join = match run.timing {
@@ -354,7 +346,8 @@ impl Title {
             },
             join,
             ended: false,
-            cut: false,
+            over: false,
+            parts,
             decoder,
         }))
     }
@@ -379,31 +372,29 @@ impl Title {
         }
     }
 
-    /// Whether what follows comes in the next run, because the source does something about what does not decode.
-    fn is_rejected(&mut self, error: &DecodeError) -> Result<bool, Halt> {
-        let stamped = self.current.as_ref().is_some_and(|run| run.join.is_some());
-        if !stamped || error.is_interrupted() {
-            return Ok(false);
+    /// Whether what follows comes in the next run: nothing more will come in this one, or the source does something about what
+    /// does not decode.
+    fn is_over(&mut self, error: &DecodeError) -> Result<bool, Halt> {
+        let stamped = self.current.as_ref().filter(|run| run.join.is_some());
+        let over = match stamped {
+            _ if error.is_cut_off() => true,
+            // It is asked again once the silence was given that stands for what follows.
+            Some(run) if run.over => !error.is_interrupted(),
+            Some(run) => self.rejects(&run.parts.clone(), error)?,
+            None => false,
+        };
+        if let Some(run) = self.current.as_mut().filter(|_| over) {
+            run.over = true;
         }
-        self.rejects(error)
+        Ok(over)
     }
 
-    /// Tells the source that what it gave does not decode.
-    fn rejects(&mut self, error: &DecodeError) -> Result<bool, Halt> {
-        // What nobody decodes is worth its own name, and what could not be had is known there already.
-        let damaged = matches!(
-            error,
-            DecodeError::Corrupt { .. }
-                | DecodeError::Truncated { .. }
-                | DecodeError::WrongContent { .. }
-                | DecodeError::Empty { .. }
-                | DecodeError::TooLarge { .. }
-        );
-        if !damaged {
+    /// Tells the source which part of what it gave does not decode.
+    fn rejects(&mut self, parts: &Parts, error: &DecodeError) -> Result<bool, Halt> {
+        let (Some(part), Some(why)) = (parts.at_fault(), rejection(error)) else {
             return Ok(false);
-        }
-        let why = error.to_string();
-        self.ask_source(|source| source.reject(why.clone()))
+        };
+        self.ask_source(|source| source.reject(part, why.clone()))
     }
 
     /// Sorts out a decoder's failure: an interrupt of the past is none.
@@ -470,4 +461,17 @@ impl Title {
             self.events.send(AudioEvent::DurationChanged { duration });
         }
     }
+}
+
+/// What is wrong with the bytes, if anything is. What nobody decodes is worth its own name, and what could not be had is known
+/// already to whoever would fetch it.
+fn rejection(error: &DecodeError) -> Option<Rejection> {
+    let what = match error {
+        DecodeError::Empty { .. } => return Some(Rejection::Silent),
+        DecodeError::Corrupt { what, .. } | DecodeError::WrongContent { what, .. } => what.clone(),
+        DecodeError::Truncated { .. } => "it ends early".to_owned(),
+        DecodeError::TooLarge { what, .. } => format!("{what} is too large"),
+        _ => return None,
+    };
+    Some(Rejection::Damaged { what })
 }

@@ -1,10 +1,12 @@
 //! Bare sequences of self-describing frames: MPEG audio and ADTS. Found by their headers, indexed as they are passed.
 
 use super::frame_index::{FrameIndex, Ground, Place};
+use super::ticks;
+use crate::damage::Damage;
 use crate::demux::{Arrival, Demux, Packet, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::{Notice, SeekMode, limits};
+use crate::{Notice, SeekMode, TrackMetadata, limits};
 
 /// So many bytes are read through rather than guessed about: they come with one request, and their frames are counted.
 const NEAR: u64 = 64 * 1024;
@@ -125,6 +127,12 @@ pub(crate) struct Frames<S> {
     constant: bool,
     /// A tag was passed that stands at the beginning of files.
     behind_tag: bool,
+    /// The time of frame 0 by the tags around segments, if they state any.
+    zero: Option<i64>,
+    /// So many of the frames before the next one are a guess: something else lay there.
+    guessed: u64,
+    /// Frames before this one came already.
+    from: u64,
     notices: Vec<Notice>,
     syntax: std::marker::PhantomData<S>,
 }
@@ -156,6 +164,9 @@ impl<S: Syntax> Frames<S> {
             index: index.unwrap_or_else(|| FrameIndex::new(ground)),
             constant: true,
             behind_tag: false,
+            zero: None,
+            guessed: 0,
+            from: 0,
             notices: Vec::new(),
             syntax: std::marker::PhantomData,
         })
@@ -195,6 +206,18 @@ impl<S: Syntax> Frames<S> {
         Ok(S::is_description(frame?))
     }
 
+    /// Whether the rest of the frame at hand is missing, because the next part of the bytes begins with something else.
+    fn is_cut(&mut self, head: &FrameHead) -> Result<bool> {
+        let end = self.input.part_end(self.offset);
+        if end >= self.offset.saturating_add(head.bytes as u64) {
+            return Ok(false);
+        }
+        self.input.seek(end);
+        let next = self.input.peek(S::HEAD)?;
+        let is_frame = S::parse(next).is_some_and(|next| next.key == self.head.key);
+        Ok(is_frame || is_tag(next))
+    }
+
     /// Other frames than the stream began with, several in a row, are a change; one alone is damage.
     fn refuse_change(&mut self, head: &FrameHead) -> Result<()> {
         let window = self.input.peek(head.bytes * 3 + S::HEAD)?;
@@ -223,8 +246,10 @@ impl<S: Syntax> Frames<S> {
         } else if head.starts_with(b"APETAGEX") {
             32 + long(12)
         } else if head.starts_with(b"ID3") && head.len() >= 10 {
+            let bytes = super::tags::id3_bytes(head);
+            self.read_time(bytes)?;
             self.behind_tag = true;
-            super::tags::id3_bytes(head)
+            bytes
         } else {
             return Ok(false);
         };
@@ -232,17 +257,50 @@ impl<S: Syntax> Frames<S> {
         Ok(true)
     }
 
-    /// Goes to the next proven frame; whether there is one.
+    /// When what lies behind a tag plays, if segments state that: what is missing before it, or came already.
+    fn read_time(&mut self, bytes: u64) -> Result<()> {
+        let Some(zero) = self.zero else { return Ok(()) };
+        self.input.seek(self.offset);
+        let said = super::tags::id3v2(&mut self.input, bytes, &mut TrackMetadata::default())?;
+        let Some(time) = said.transport_time else {
+            return Ok(());
+        };
+        let (rate, length) = (self.head.sample_rate, self.head.frames);
+        let counted = self.frame - self.guessed;
+        let ahead = ticks::ahead(time, zero.wrapping_add(ticks::of_frames(counted, rate)));
+        let packets = ticks::packets(ahead, rate, length);
+        let frames = packets.unsigned_abs() * u64::from(length);
+        if ahead.abs() > Damage::LONGEST_GAP as i64 * ticks::CLOCK {
+            // Another clock: it goes on from here.
+            let here = ticks::of_frames(self.frame, rate);
+            self.zero = Some((time as i64).wrapping_sub(here));
+        } else if packets <= -ticks::TOLERANCE {
+            self.from = counted;
+            self.frame = counted.saturating_sub(frames);
+        } else if packets >= ticks::TOLERANCE || self.guessed > 0 {
+            self.frame = counted + if packets > 0 { frames } else { 0 };
+        }
+        self.guessed = 0;
+        Ok(())
+    }
+
+    /// Goes to the next proven frame, or to the next part of the bytes; whether there is one.
     fn skip_junk(&mut self) -> Result<bool> {
-        let window = self.input.peek(limits::SNIFF_BYTES + 1)?;
+        self.input.peek(limits::SNIFF_BYTES + 1)?;
+        let left = self.input.part_end(self.offset) - self.offset;
+        let left = usize::try_from(left).ok();
+        let left = left.filter(|left| *left <= limits::SNIFF_BYTES);
+        self.input.meet_junk(self.offset);
+        let window = self.input.peek(left.unwrap_or(limits::SNIFF_BYTES + 1))?;
         let at_end = window.len() <= limits::SNIFF_BYTES;
         let lyrics = window.starts_with(b"LYRICSBEGIN");
-        let Some(junk) = find::<S>(&window[1..], at_end).map(|at| at + 1) else {
-            return if at_end {
-                Ok(false)
-            } else {
-                Err(Fault::corrupt("more than 64 KiB are not audio"))
-            };
+        let found = find::<S>(&window[1..], at_end).map(|at| at + 1);
+        let Some(junk) = found.or(left) else {
+            if at_end {
+                return Ok(false);
+            }
+            self.input.parts().blame(self.offset);
+            return Err(Fault::corrupt("more than 64 KiB are not audio"));
         };
         note(
             &mut self.notices,
@@ -255,7 +313,9 @@ impl<S: Syntax> Frames<S> {
             // The frames that lay there are missed, not moved together.
             let mean = self.mean_bytes().max(1.0);
             let lost = (junk as f64 / mean).round().max(1.0) as u64;
-            self.frame += lost * u64::from(self.head.frames);
+            let lost = lost * u64::from(self.head.frames);
+            self.frame += lost;
+            self.guessed += lost;
         }
         self.offset += junk as u64;
         Ok(true)
@@ -268,7 +328,8 @@ impl<S: Syntax> Frames<S> {
         }
     }
 
-    fn ended(&self) -> Result<()> {
+    fn ended(&mut self) -> Result<()> {
+        self.input.finish()?;
         let Some(frames) = self.promise.frames else {
             return Ok(());
         };
@@ -286,7 +347,7 @@ impl<S: Syntax> Frames<S> {
 
     fn pass(&mut self, head: &FrameHead) {
         self.constant &= head.bit_rate == self.head.bit_rate;
-        if self.exact {
+        if self.exact && !self.input.is_part() {
             self.index.pass(self.frame, self.offset);
             if self.index.has_news() {
                 self.keep_index();
@@ -455,22 +516,36 @@ impl<S: Syntax> Frames<S> {
 
 impl<S: Syntax> Demux for Frames<S> {
     fn next_packet(&mut self) -> Result<Option<Packet<'_>>> {
-        let Some(head) = self.locate()? else {
-            if self.index.is_new() {
-                self.keep_index();
+        let head = loop {
+            let Some(head) = self.locate()? else {
+                if self.index.is_new() {
+                    self.keep_index();
+                }
+                return Ok(None);
+            };
+            self.input.hear(self.offset)?;
+            self.input.seek(self.offset);
+            // A frame that is cut off stays where it is: the error repeats.
+            if self.input.peek(head.bytes)?.len() < head.bytes {
+                if self.input.is_part() {
+                    // It was cut there, and nobody said that it is the last.
+                    self.input.finish()?;
+                    return Ok(None);
+                }
+                return Err(Fault::Truncated(self.promise.frames));
             }
-            return Ok(None);
+            if self.is_cut(&head)? {
+                self.guessed += u64::from(head.frames);
+                self.pass(&head);
+                self.offset = self.input.part_end(self.offset - head.bytes as u64);
+            } else if self.frame + u64::from(head.frames) <= self.from {
+                self.pass(&head);
+            } else {
+                break head;
+            }
         };
         let frame = self.frame;
         self.input.seek(self.offset);
-        // A frame that is cut off stays where it is: the error repeats.
-        if self.input.peek(head.bytes)?.len() < head.bytes {
-            if self.input.is_part() {
-                // It was cut there, and nobody said that it is the last.
-                return Ok(None);
-            }
-            return Err(Fault::Truncated(self.promise.frames));
-        }
         self.pass(&head);
         let data = self.input.take(head.bytes)?;
         Ok(Some(Packet::new(
@@ -494,6 +569,10 @@ impl<S: Syntax> Demux for Frames<S> {
             });
         }
         self.guess(early)
+    }
+
+    fn begins_at(&mut self, ticks: u64) {
+        self.zero = Some(ticks as i64);
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

@@ -27,8 +27,10 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     let options = Mp4Options {
         remote: input.is_remote(),
         part: input.is_part(),
+        parts: input.parts().clone(),
         guard: input.guard().clone(),
     };
+    let part = options.part;
     let view = View::whole(Arc::new(Mutex::new(input)));
     let (reader, facts) = mp4::open(view.stream(), options)?;
     let codec = supported(&facts)?;
@@ -54,6 +56,7 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
         held: None,
         packet: None,
         landed: true,
+        part,
     };
     demux.find_base()?;
     let ends = Ends {
@@ -232,6 +235,8 @@ struct IsoDemux {
     packet: Option<CodecPacket>,
     /// The next packet is the first after a jump.
     landed: bool,
+    /// The bytes are a stretch out of a title.
+    part: bool,
 }
 
 impl IsoDemux {
@@ -283,7 +288,8 @@ impl IsoDemux {
         self.held = match self.read() {
             Ok(packet) => packet,
             // Told when it is asked for.
-            Err(Fault::Truncated(_)) => None,
+            Err(Fault::Truncated(_)) if !self.part => None,
+            // Without a packet nobody knows where in the title it belongs.
             Err(fault) => return Err(fault),
         };
         if let Some(packet) = &self.held {

@@ -9,6 +9,7 @@ use super::adts::{self, AdtsSyntax};
 use super::frames::{self, FrameHead, Syntax};
 use super::mpeg;
 use super::mpeg_header::{MpegHeader, MpegSyntax};
+use super::ticks::{self, CLOCK, TOLERANCE};
 use super::ts_packet::StreamKind;
 use super::ts_reader::{Mark, TsReader};
 use crate::damage::Damage;
@@ -18,16 +19,10 @@ use crate::input::Input;
 use crate::stamp::TrackStamp;
 use crate::{MediaDuration, Notice, SeekMode, TrackMetadata, limits, memory};
 
-/// Ticks of stated times in a second.
-const CLOCK: i64 = 90_000;
-/// They begin anew after so many.
-const WRAP: i64 = 1 << 33;
 /// Audio looked at for its first frames, and for how much of it goes into a second.
 const LOOK: usize = 8 * 1024;
 /// The same where the latter tells nothing.
 const SHORT_LOOK: usize = 1024;
-/// Frames that the stated times may be ahead before something is missing. Many writers round them badly.
-const TOLERANCE: i64 = 2;
 
 /// Opens a transport stream whose first packet is at the input's position.
 pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
@@ -101,6 +96,9 @@ fn first_frame<S: Syntax>(reader: &mut TsReader) -> Result<FrameHead> {
         }
         if !more && reader.bytes().is_empty() {
             return Err(Fault::Truncated(None));
+        }
+        if reader.is_part() && !more {
+            return Err(Fault::WrongContent("MPEG-TS of something else".to_owned()));
         }
         if !more || wanted > limits::SNIFF_BYTES {
             return Err(Fault::unsupported("MPEG-TS whose audio is something else"));
@@ -189,13 +187,14 @@ impl<S: Syntax> Ts<S> {
                         if !self.reader.fill()? {
                             // What was cut out of a title may end in a frame whose rest is elsewhere.
                             return match self.reader.is_part() {
-                                true => Ok(None),
+                                true => self.ended().map(|()| None),
                                 false => Err(Fault::Truncated(None)),
                             };
                         }
                         continue;
                     }
                     self.strangers = 0;
+                    self.reader.hear()?;
                     self.place();
                     return Ok(Some(head));
                 }
@@ -251,14 +250,17 @@ impl<S: Syntax> Ts<S> {
             if let Some(junk) = found {
                 let (offset, bytes) = (self.reader.pos(), junk as u64);
                 note(&mut self.notices, Notice::JunkSkipped { offset, bytes });
+                self.reader.meet_junk();
                 self.reader.skip(junk);
                 self.lost = true;
                 return Ok(true);
             }
             if !more {
+                self.reader.meet_junk();
                 return Ok(false);
             }
             if wanted > limits::SNIFF_BYTES {
+                self.reader.blame();
                 return Err(Fault::corrupt("more than 64 KiB are not audio"));
             }
             wanted *= 2;
@@ -277,14 +279,11 @@ impl<S: Syntax> Ts<S> {
         else {
             return;
         };
-        let rate = i64::from(self.head.sample_rate);
-        let ticks = |frame: u64| (i128::from(frame) * i128::from(CLOCK) / i128::from(rate)) as i64;
-        let counted = ticks(self.frame);
+        let (rate, length) = (self.head.sample_rate, self.head.frames);
+        let counted = ticks::of_frames(self.frame, rate);
         let zero = *self.zero.get_or_insert((time as i64).wrapping_sub(counted));
-        let ahead = ahead(time, zero.wrapping_add(counted));
-        let length = i64::from(self.head.frames);
-        let missing = (i128::from(ahead) * i128::from(rate) / i128::from(CLOCK)) as i64;
-        let frames = (missing + length / 2).div_euclid(length);
+        let ahead = ticks::ahead(time, zero.wrapping_add(counted));
+        let frames = ticks::packets(ahead, rate, length);
         let longest = (Damage::LONGEST_GAP as i64).saturating_mul(CLOCK);
         if ahead > longest || frames < -TOLERANCE {
             // Another clock: it goes on from here.
@@ -292,7 +291,7 @@ impl<S: Syntax> Ts<S> {
         } else if frames >= TOLERANCE || self.lost && frames > 0 {
             self.frame = self
                 .frame
-                .saturating_add(frames.unsigned_abs() * length.unsigned_abs());
+                .saturating_add(frames.unsigned_abs() * u64::from(length));
         }
         self.lost = false;
         self.remember(mark);
@@ -315,7 +314,8 @@ impl<S: Syntax> Ts<S> {
         }
     }
 
-    fn ended(&self) -> Result<()> {
+    fn ended(&mut self) -> Result<()> {
+        self.reader.input.finish()?;
         if self.reader.is_cut() && !self.reader.is_part() {
             return Err(Fault::Truncated(None));
         }
@@ -329,16 +329,6 @@ impl<S: Syntax> Ts<S> {
 
 fn bytes_missing(reader: &TsReader, count: usize) -> bool {
     reader.bytes().len() < count
-}
-
-/// How far a stated time is ahead of an expected one, the shorter way around.
-fn ahead(time: u64, expected: i64) -> i64 {
-    let difference = (time as i64).wrapping_sub(expected).rem_euclid(WRAP);
-    if difference >= WRAP / 2 {
-        difference - WRAP
-    } else {
-        difference
-    }
 }
 
 impl<S: Syntax> Demux for Ts<S> {
@@ -386,25 +376,5 @@ impl<S: Syntax> Demux for Ts<S> {
         let mut notices = self.reader.take_notices();
         notices.append(&mut self.notices);
         notices
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_compared_the_shorter_way_around() {
-        for (time, expected, difference) in [
-            (0, 0, 0),
-            (5, 3, 2),
-            (3, 5, -2),
-            (1, WRAP - 1, 2),
-            ((WRAP - 1) as u64, WRAP + 1, -2),
-            (7, 10 * WRAP, 7),
-            (0, i64::MIN, 0),
-        ] {
-            assert_eq!(ahead(time, expected), difference, "{time}, {expected}");
-        }
     }
 }

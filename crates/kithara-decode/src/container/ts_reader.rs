@@ -60,6 +60,8 @@ pub(super) struct TsReader {
     marks: VecDeque<Mark>,
     /// Places in the audio where bytes are missing.
     gaps: VecDeque<u64>,
+    /// Places in the audio where that of another part of the bytes begins, and where in the bytes that is.
+    origins: VecDeque<(u64, u64)>,
     /// The bytes end inside a packet.
     cut: bool,
     notices: Vec<Notice>,
@@ -92,6 +94,7 @@ impl TsReader {
             base: 0,
             marks: VecDeque::new(),
             gaps: VecDeque::new(),
+            origins: VecDeque::new(),
             cut: false,
             notices: Vec::new(),
         };
@@ -100,7 +103,12 @@ impl TsReader {
             if let Some((_, kind)) = reader.pid {
                 return Ok((reader, kind));
             }
-            if reader.next - start > MAX_SEARCH || !reader.fill()? {
+            let more = reader.fill()?;
+            if !more && reader.is_part() {
+                // What follows may have more in it.
+                return Err(reader.nothing());
+            }
+            if reader.next - start > MAX_SEARCH || !more {
                 return Err(Fault::unsupported("MPEG-TS without audio"));
             }
         }
@@ -115,6 +123,41 @@ impl TsReader {
         (self.taken, self.base, self.cut) = (0, 0, false);
         self.marks.clear();
         self.gaps.clear();
+        self.origins.clear();
+    }
+
+    /// A frame begins at the position: fails if there was none in a part of the bytes before it.
+    pub(super) fn hear(&mut self) -> Result<()> {
+        match self.origin() {
+            Some(byte) => self.input.hear(byte),
+            None => Ok(()),
+        }
+    }
+
+    /// What is at the position is no audio.
+    pub(super) fn meet_junk(&mut self) {
+        if let Some(byte) = self.origin() {
+            self.input.meet_junk(byte);
+        }
+    }
+
+    /// What is at the position is why nothing follows.
+    pub(super) fn blame(&self) {
+        if let Some(byte) = self.origin() {
+            self.input.parts().blame(byte);
+        }
+    }
+
+    /// A byte of the part that holds the position, if there are several.
+    fn origin(&self) -> Option<u64> {
+        let pos = self.pos();
+        let mut begun = self.origins.iter().rev();
+        Some(begun.find(|(at, _)| *at <= pos)?.1)
+    }
+
+    /// Why there is no audio in bytes that ended.
+    fn nothing(&mut self) -> Fault {
+        self.input.finish().err().unwrap_or(Fault::Empty)
     }
 
     /// The audio at the position, as far as it was read.
@@ -140,6 +183,9 @@ impl TsReader {
         let pos = self.pos();
         while self.gaps.front().is_some_and(|gap| *gap <= pos) {
             self.gaps.pop_front();
+        }
+        while self.origins.get(1).is_some_and(|(at, _)| *at <= pos) {
+            self.origins.pop_front();
         }
     }
 
@@ -202,47 +248,74 @@ impl TsReader {
 
     /// The next packet, wherever it begins; `None` at the end.
     fn packet(&mut self) -> Result<Option<[u8; PACKET]>> {
-        self.input.progress();
-        self.input.seek(self.next + self.lead);
-        let bytes = self.input.peek(PACKET)?;
-        if let Some(packet) = bytes.first_chunk().filter(|packet| packet[0] == SYNC) {
-            return Ok(Some(*packet));
+        loop {
+            self.input.progress();
+            self.input.seek(self.next + self.lead);
+            let bytes = self.input.peek(PACKET)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let is_sync = bytes[0] == SYNC;
+            let packet = bytes.first_chunk().copied();
+            match packet.filter(|_| is_sync) {
+                Some(packet) if !self.skip_cut()? => return Ok(Some(packet)),
+                Some(_) => {}
+                None if packet.is_none() => {
+                    self.cut = is_sync;
+                    if !is_sync {
+                        self.input.meet_junk(self.next);
+                    }
+                    return Ok(None);
+                }
+                None if !self.skip_junk()? => return Ok(None),
+                None => {}
+            }
         }
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if bytes.len() < PACKET {
-            self.cut = bytes[0] == SYNC;
-            return Ok(None);
-        }
-        self.find_packet()
     }
 
-    /// Something is between the packets, or bytes of one are missing.
-    fn find_packet(&mut self) -> Result<Option<[u8; PACKET]>> {
+    /// Goes to the next part of the bytes if that begins with a packet in the middle of the one at hand; whether it does.
+    fn skip_cut(&mut self) -> Result<bool> {
+        let end = self.input.part_end(self.next);
+        if end >= self.next + self.step {
+            return Ok(false);
+        }
+        self.input.seek(end + self.lead);
+        let behind = self.input.peek(self.step as usize + 1)?;
+        let is_sync = |at: usize| behind.get(at).is_none_or(|byte| *byte == SYNC);
+        let is_cut = !behind.is_empty() && is_sync(0) && is_sync(self.step as usize);
+        if is_cut {
+            self.lose();
+            self.next = end;
+        }
+        Ok(is_cut)
+    }
+
+    /// Something is between the packets, or bytes of one are missing: goes to the next packet, or to the next part of the bytes;
+    /// whether there is one.
+    fn skip_junk(&mut self) -> Result<bool> {
         let (step, wanted) = (self.step as usize, limits::SNIFF_BYTES + 2 * PACKET + 8);
-        let window = self.input.peek(wanted)?;
+        let offset = self.next;
+        self.input.meet_junk(offset);
+        let window = self.input.peek_in_part(wanted)?;
         let is_sync = |at: usize| window.get(at).is_some_and(|byte| *byte == SYNC);
         let last = window.len().saturating_sub(PACKET);
         // Followed by others, as far as can be seen.
         let follows = |at: usize| at >= window.len() || is_sync(at);
         let fits = |at: &usize| is_sync(*at) && (1..5).all(|count| follows(at + count * step));
-        let Some(junk) = (1..=last).find(fits) else {
-            return if window.len() < wanted {
-                Ok(None)
-            } else {
-                Err(Fault::corrupt("more than 64 KiB are no transport stream"))
-            };
+        let (found, seen) = ((1..=last).find(fits), window.len());
+        let left = self.input.part_end(offset);
+        let left = (left != u64::MAX).then(|| left - offset);
+        let Some(junk) = found.map(|junk| junk as u64).or(left) else {
+            if seen < wanted {
+                return Ok(false);
+            }
+            self.input.parts().blame(offset);
+            return Err(Fault::corrupt("more than 64 KiB are no transport stream"));
         };
-        let packet = window
-            .get(junk..)
-            .and_then(|rest| rest.first_chunk())
-            .copied();
-        let offset = self.next;
-        self.next += junk as u64;
-        let bytes = junk as u64;
+        self.next += junk;
+        let bytes = junk;
         note(&mut self.notices, Notice::JunkSkipped { offset, bytes });
-        Ok(packet)
+        Ok(true)
     }
 
     fn handle_table(&mut self, packet: &TsPacket<'_>) {
@@ -279,6 +352,7 @@ impl TsReader {
         }
         self.last.clear();
         memory::extend(&mut self.last, packet.payload)?;
+        self.note_origin(offset);
         let follows = last.is_none_or(|last| (last + 1) & 15 == packet.continuity);
         if !follows {
             self.lose();
@@ -294,6 +368,18 @@ impl TsReader {
                 let (held, offset) = (std::mem::take(held), *offset);
                 self.handle_front(held, offset)
             }
+        }
+    }
+
+    /// Audio of a part of the bytes begins.
+    fn note_origin(&mut self, offset: u64) {
+        let Some(part) = self.input.parts().around(offset) else {
+            return;
+        };
+        let is_new = |(_, before): &(u64, u64)| !part.contains(before);
+        if self.origins.back().is_none_or(is_new) {
+            let end = self.base + self.buffer.len() as u64;
+            self.origins.push_back((end, offset));
         }
     }
 

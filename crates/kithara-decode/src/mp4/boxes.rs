@@ -76,6 +76,18 @@ impl BoxHeader {
         })
     }
 
+    /// In a stretch out of a title anything may lie where boxes should: what has no name is none, and neither is what has no end,
+    /// unless it is media.
+    pub fn check_plausible(&self) -> Result<(), Mp4Error> {
+        let named = |byte: &u8| matches!(byte, b' '..=b'~' | 0xa9);
+        let is_named = self.kind.0.iter().all(named);
+        let is_open = self.end.is_none() && !self.is(b"mdat");
+        match is_named && !is_open {
+            true => Ok(()),
+            false => Err(Mp4Error::malformed(self.kind, "no box of a segment")),
+        }
+    }
+
     pub fn is(&self, kind: &[u8; 4]) -> bool {
         self.kind.0 == *kind
     }

@@ -163,8 +163,13 @@ impl<'s> FragmentReader<'s> {
 
     /// Makes the next fragment the present one; `false` at the end of the stream.
     fn next_fragment(&mut self) -> errors::Result<bool> {
+        if self.next_box.is_none() {
+            // A box without an end reaches to that of its segment.
+            self.next_box = self.stream.part_end()?;
+        }
         while let Some(pos) = self.next_box {
             let Some(header) = self.stream.header_at(pos, None)? else {
+                self.stream.finish()?;
                 return match self.is_cut(pos) {
                     true => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
                     false => Ok(false),
@@ -177,8 +182,12 @@ impl<'s> FragmentReader<'s> {
                 b"moov" if header.start != 0 => self.another_movie(&header)?,
                 _ => {}
             }
-            self.next_box = header.end;
+            self.next_box = match header.end {
+                Some(end) => Some(end),
+                None => self.stream.part_end()?,
+            };
         }
+        self.stream.finish()?;
         Ok(false)
     }
 
@@ -328,6 +337,7 @@ impl<'s> FragmentReader<'s> {
             let outside = Mp4Error::Unsupported {
                 what: "media outside of a media box",
             };
+            let home = self.stream.last();
             // What lies behind the next box can't hold it either.
             let Some(pos) = self.next_box.filter(|pos| *pos <= range.start) else {
                 return Err(outside);
@@ -335,6 +345,7 @@ impl<'s> FragmentReader<'s> {
             let Some(header) = self.stream.header_at(pos, None)? else {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             };
+            self.stream.keep_within(home, header.body)?;
             match &header.kind.0 {
                 b"mdat" => self.media_box(&header),
                 b"moof" | b"moov" => return Err(outside),
@@ -372,6 +383,25 @@ impl<'s> FragmentReader<'s> {
             .map_or(self.track.id, |track| track.id)
     }
 
+    /// The next packet, of the movie box or of a fragment.
+    fn read_next(&mut self) -> errors::Result<Option<Packet>> {
+        if let Some(packet) = self.next_head_packet()? {
+            return Ok(Some(packet));
+        }
+        loop {
+            if let Some(mut fragment) = self.fragment.take() {
+                let packet = self.next_fragment_packet(&mut fragment);
+                self.fragment = Some(fragment);
+                if let Some(packet) = packet? {
+                    return Ok(Some(packet));
+                }
+            }
+            if !self.next_fragment()? {
+                return Ok(None);
+            }
+        }
+    }
+
     fn next_fragment_packet(
         &mut self,
         fragment: &mut Fragment,
@@ -399,6 +429,7 @@ impl<'s> FragmentReader<'s> {
             };
             let track_id = self.track_id();
             let packet = read_packet(&mut self.stream, track_id, &sample)?;
+            self.stream.hear(sample.offset)?;
             for _ in 0..joined {
                 fragment.advance();
             }
@@ -493,6 +524,14 @@ impl<'s> FragmentReader<'s> {
     }
 }
 
+/// Whether it says something of the bytes, and not of the way they come.
+fn is_lasting(error: &Error) -> bool {
+    match error {
+        Error::IoError(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+        _ => true,
+    }
+}
+
 /// Duration and timescale: of all fragments (§8.8.2), else of the whole movie. The headers of a movie that lists samples
 /// itself cover only those.
 fn movie_duration(movie: &Movie) -> Option<(u64, u32)> {
@@ -538,21 +577,11 @@ impl FormatReader for FragmentReader<'_> {
     /// `ResetRequired` when the codec configuration changes in the stream: [`tracks`](Self::tracks) then shows the new
     /// one, and the next call returns its first packet.
     fn next_packet(&mut self) -> errors::Result<Option<Packet>> {
-        if let Some(packet) = self.next_head_packet()? {
-            return Ok(Some(packet));
+        let next = self.read_next();
+        if next.as_ref().is_err_and(is_lasting) {
+            self.stream.blame();
         }
-        loop {
-            if let Some(mut fragment) = self.fragment.take() {
-                let packet = self.next_fragment_packet(&mut fragment);
-                self.fragment = Some(fragment);
-                if let Some(packet) = packet? {
-                    return Ok(Some(packet));
-                }
-            }
-            if !self.next_fragment()? {
-                return Ok(None);
-            }
-        }
+        next
     }
 
     /// To the packet that plays at the target or, where the target lies in a gap, the first one after it. By the file's

@@ -33,7 +33,7 @@ mod tags;
 #[allow(clippy::indexing_slicing, clippy::panic)]
 mod tests;
 
-use kithara_stream::AudioCodec;
+use kithara_stream::{AudioCodec, Parts};
 use symphonia::core::formats::FormatReader;
 use symphonia::core::io::MediaSourceStream;
 
@@ -63,6 +63,8 @@ pub struct Mp4Options {
     pub remote: bool,
     /// The bytes are a stretch out of a title: what boxes say of the whole is no promise.
     pub part: bool,
+    /// What the bytes are made of.
+    pub parts: Parts,
     /// Is told of each box and packet.
     pub guard: Guard,
 }

@@ -2,12 +2,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use kithara_stream::Parts;
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes, SeekBuffered};
 
 use super::Mp4Options;
 use super::boxes::{BoxHeader, FourCode};
 use super::error::Mp4Error;
 use crate::container::tags;
+use crate::fault::Silent;
 use crate::{Guard, memory};
 
 /// Memory is taken in steps of this size, as the bytes arrive: a size field alone never makes us allocate.
@@ -24,6 +26,9 @@ pub(super) struct Stream<'s> {
     remote: bool,
     part: bool,
     read_through: u64,
+    parts: Parts,
+    /// Where the box of the file begins that was met last.
+    last: u64,
     guard: Guard,
     /// What a failed [`read_at`](Self::read_at) had already got, so that an interrupted read goes on where it stopped
     /// even if the source can't go back.
@@ -42,6 +47,8 @@ impl<'s> Stream<'s> {
             remote: options.remote,
             part: options.part,
             read_through: READ_THROUGH,
+            parts: options.parts,
+            last: 0,
             guard: options.guard,
             partial: None,
         }
@@ -80,6 +87,53 @@ impl<'s> Stream<'s> {
         self.mss.pos()
     }
 
+    /// A packet begins at `pos`: fails if there was none in a part of the bytes before it.
+    pub fn hear(&self, pos: u64) -> io::Result<()> {
+        self.parts.hear(pos).map_err(|_| Silent.into())
+    }
+
+    /// No packet follows: fails if there was none in the last part.
+    pub fn finish(&self) -> io::Result<()> {
+        self.parts.finish().map_err(|_| Silent.into())
+    }
+
+    /// The box met last is why nothing follows.
+    pub fn blame(&self) {
+        self.parts.blame(self.last);
+    }
+
+    /// Where the box of the file begins that was met last.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Bytes up to `pos` belong to what was found at `from`: the same part of the bytes must hold both.
+    pub fn keep_within(&self, from: u64, pos: u64) -> io::Result<()> {
+        match self.parts.around(from) {
+            Some(part) if pos > part.end => {
+                self.parts.blame(from);
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the part ends in which the last box was met, by reading on; `None` if nothing follows it.
+    pub fn part_end(&mut self) -> io::Result<Option<u64>> {
+        loop {
+            let Some(part) = self.parts.around(self.last) else {
+                return Ok(None);
+            };
+            if part.end != u64::MAX {
+                return Ok(Some(part.end));
+            }
+            match self.read_over(1) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                other => other?,
+            }
+        }
+    }
+
     /// Moves to `pos`. Fails with `UnexpectedEof` if the bytes end before it, with `Unsupported` if it lies behind what
     /// an unseekable source still remembers.
     pub fn goto(&mut self, pos: u64) -> io::Result<()> {
@@ -88,7 +142,7 @@ impl<'s> Stream<'s> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if self.mss.seek_buffered(pos) == pos {
-            return Ok(());
+            return self.keep_within(self.last, pos);
         }
         let here = self.mss.pos();
         if pos > here && (pos - here <= self.read_through || !self.mss.is_seekable()) {
@@ -117,6 +171,7 @@ impl<'s> Stream<'s> {
         while len > 0 {
             let step = len.min(STEP as u64);
             self.mss.ignore_bytes(step)?;
+            self.keep_within(self.last, self.mss.pos())?;
             len -= step;
         }
         Ok(())
@@ -134,7 +189,11 @@ impl<'s> Stream<'s> {
         self.goto(pos)?;
         let mut bytes = [0; 16];
         let (first, second) = bytes.split_at_mut(8);
-        match self.fill(first)? {
+        let got = self.fill(first)?;
+        if got > 0 && parent_end.is_none() {
+            self.last = pos;
+        }
+        match got {
             0 => return Ok(None),
             8 => {}
             _ => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -143,6 +202,10 @@ impl<'s> Stream<'s> {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         let header = BoxHeader::parse(pos, &bytes)?;
+        self.keep_within(self.last, header.body)?;
+        if parent_end.is_none() && self.part {
+            header.check_plausible()?;
+        }
         if let Some(parent_end) = parent_end
             && header.end.is_none_or(|end| end > parent_end)
         {
@@ -208,6 +271,7 @@ impl<'s> Stream<'s> {
                 .unwrap_or(step)
                 .min(step);
             bytes.truncate(had + got);
+            self.keep_within(self.last, self.mss.pos())?;
             if result? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }

@@ -278,11 +278,10 @@ impl HlsPlan {
             true => SegmentSource::Disk,
             false => source,
         };
-        let (variant, sequence, at) = (item.variant, item.sequence, item.start);
+        let (variant, sequence) = (item.variant, item.sequence);
         if let Some(abr) = &mut self.abr {
             abr.handle_segment();
         }
-        self.gaps.handle_segment(at);
         self.event(HlsEvent::SegmentLoaded {
             variant,
             sequence,

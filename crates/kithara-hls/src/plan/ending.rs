@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use kithara_stream::{MediaDuration, MediaInfo, ResourceId, RunCause, RunFacts, Timing, Wish};
+use kithara_stream::{
+    MediaDuration, MediaInfo, PartKind, ResourceId, RunCause, RunFacts, Timing, Wish,
+};
 
 use super::item::{Item, Owner};
 use super::{HlsPlan, Stage, shown};
@@ -34,13 +36,15 @@ impl HlsPlan {
                 }
                 let resource = init.resource;
                 self.line.init_told = true;
-                self.wish(Wish::Extend { resource });
+                let kind = PartKind::Init;
+                self.wish(Wish::Extend { resource, kind });
                 continue;
             }
             if !opened {
                 return;
             }
-            self.wish(Wish::Extend { resource });
+            let kind = PartKind::Media;
+            self.wish(Wish::Extend { resource, kind });
             self.line.announced += 1;
             (self.line.begun, self.line.init_told) = (false, false);
         }

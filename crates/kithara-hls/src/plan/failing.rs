@@ -1,12 +1,13 @@
 //! What is done about a segment that cannot be had: another variant, a gap, or the end.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_stream::net::NetError;
-use kithara_stream::{RunCause, StreamError, Wish};
+use kithara_stream::{Rejection, ResourceId, RunCause, StreamError, Wish};
 
-use super::item::{State, Transfer};
+use super::item::{Item, State, Transfer};
 use super::pumping::AHEAD;
 use super::{HlsPlan, Stage};
 use crate::HlsEvent;
@@ -29,8 +30,8 @@ pub(super) struct Gaps {
     patient: Option<Duration>,
     /// The segment that will not come, and in front of which the stream stops once the reader is there.
     doomed: Option<(Duration, HlsError)>,
-    /// Where the gap began that is still open.
-    since: Option<Duration>,
+    /// The gap that was left last. What comes behind it may be missing as well.
+    last: Option<Range<Duration>>,
 }
 
 impl Gaps {
@@ -63,17 +64,18 @@ impl Gaps {
         self.tried.push(variant);
     }
 
-    /// Playlists of two variants may differ a little.
+    /// Whether a segment at that time is the one that failed.
     fn is_near(&self, at: Duration) -> bool {
-        self.at.abs_diff(at) < Duration::from_millis(500)
+        is_near(self.at, at)
     }
 
-    /// A segment came.
-    pub(super) fn handle_segment(&mut self, at: Duration) {
-        self.since = None;
-        if self.is_near(at) {
-            self.tried.clear();
-        }
+    /// A gap is left; since when there is one.
+    fn leave(&mut self, gap: Range<Duration>) -> Duration {
+        let follows = |last: &Range<Duration>| is_near(last.end, gap.start);
+        let since = self.last.take().filter(follows);
+        let since = since.map_or(gap.start, |last| last.start);
+        self.last = Some(since..gap.end);
+        since
     }
 
     pub(super) fn forget(&mut self) {
@@ -146,30 +148,52 @@ impl HlsPlan {
         owners.map(|owner| self.part(owner).spent).max() > Some(AHEAD)
     }
 
-    /// What is being read does not decode: it is not kept, and is had from elsewhere, or not at all.
-    pub(super) fn handle_rejected(&mut self, what: String) {
-        let index = self.line.reader;
-        let Some(item) = self.line.items.get(index) else {
+    /// What was read does not decode: it is not kept, and is had from elsewhere, or not at all.
+    pub(super) fn handle_rejected(&mut self, resource: ResourceId, why: Rejection) {
+        let Some(index) = self.rejected_item(resource) else {
             return;
         };
-        let (resource, name) = (item.part.resource, super::shown(&item.part.source.url));
+        // All before it was decoded, whatever was heard of the reader.
+        self.line.reader = index;
+        let item = &self.line.items[index];
+        let init = item.init.and_then(|init| self.inits.parts.get(init));
+        let part = init.filter(|init| init.resource == resource);
+        let name = super::shown(&part.unwrap_or(&item.part).source.url);
+        let shown = name.clone();
         let error = HlsError::Segment {
             variant: item.variant,
             sequence: item.sequence,
-            name: name.clone(),
-            source: StreamError::WrongContent { name, what },
+            name,
+            source: match why {
+                Rejection::Silent => StreamError::NoSound { name: shown },
+                Rejection::Damaged { what } => StreamError::WrongContent { name: shown, what },
+            },
         };
         self.wish(Wish::Discard { resource });
         self.item_failed(index, error);
     }
 
+    /// The item with that resource, or the one whose run begins with it, among those that the decoder may stand in.
+    fn rejected_item(&mut self, resource: ResourceId) -> Option<usize> {
+        let init = self.inits.by_resource(resource);
+        let is_it = |item: &Item| {
+            item.part.resource == resource
+                || init.is_some() && item.init == init && item.begins.is_some()
+        };
+        if let Some(passed) = self.line.passed.iter().rposition(is_it) {
+            self.line.go_back_to(passed);
+            return Some(0);
+        }
+        self.line.items.iter().position(is_it)
+    }
+
     /// The rule of the listener decides what stands for a segment.
     fn give_up(&mut self, index: usize, error: HlsError) {
         let item = &self.line.items[index];
-        let (start, end, begins) = (item.start, item.end(), item.begins);
+        let (start, end, begins) = (item.start, item.end(), item.opens.or(item.begins));
         let next = (item.variant, item.epoch, item.sequence + 1);
         let mut policy = self.gap_policy(&error);
-        let since = *self.gaps.since.get_or_insert(start);
+        let since = self.gaps.leave(start..end);
         if end.saturating_sub(since) > LONGEST {
             policy = GapPolicy::Stop;
         }
@@ -238,10 +262,11 @@ pub(super) fn is_expired(error: &HlsError) -> bool {
     matches!(error.root(), NetError::Expired { .. })
 }
 
-/// Whether the answer was whole, and nothing: that says as much as EXT-X-GAP.
+/// Whether the answer was whole, and nothing, or nothing to be heard: that says as much as EXT-X-GAP.
 fn is_empty(error: &HlsError) -> bool {
     match error.transfer() {
         Some(StreamError::Truncated { got, expected, .. }) => (*got, *expected) == (0, 1),
+        Some(StreamError::NoSound { .. }) => true,
         // As servers say it where a range is asked for.
         Some(StreamError::Net(error)) => {
             matches!(
@@ -251,6 +276,11 @@ fn is_empty(error: &HlsError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Playlists of two variants may differ a little.
+fn is_near(one: Duration, other: Duration) -> bool {
+    one.abs_diff(other) < Duration::from_millis(500)
 }
 
 /// Whether the same may succeed later.

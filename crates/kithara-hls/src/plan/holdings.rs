@@ -8,6 +8,8 @@ use super::HlsPlan;
 pub struct Holdings {
     /// The segment that is read, and those laid out in front of the reader.
     pub segments: usize,
+    /// Segments behind the reader that a decoder may still stand in.
+    pub passed: usize,
     /// Init sections.
     pub init_sections: usize,
     /// Keys, and where those are that are still to come.
@@ -24,6 +26,7 @@ impl HlsPlan {
     pub fn holdings(&self) -> Holdings {
         Holdings {
             segments: self.line.items.len(),
+            passed: self.line.passed.len(),
             init_sections: self.inits.parts.len(),
             keys: self.keys.len(),
             documents: self.loads.len(),

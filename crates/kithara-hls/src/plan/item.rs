@@ -11,6 +11,11 @@ use kithara_stream::net::Zone;
 use kithara_stream::{FetchId, ResourceId, RunCause, Transform};
 use url::Url;
 
+/// No decoder reads so many bytes ahead of what it decodes,
+const READ_AHEAD: u64 = 256 * 1024;
+/// nor so many segments.
+const PASSED: usize = 8;
+
 /// One sequence of bytes on its way: a segment, or an init section.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -172,6 +177,8 @@ pub(super) struct Item {
     pub(super) init: Option<usize>,
     /// It begins a run, for this reason.
     pub(super) begins: Option<RunCause>,
+    /// What was laid in its place first was the first that is played, for this reason.
+    pub(super) opens: Option<RunCause>,
 }
 
 impl Item {
@@ -196,6 +203,8 @@ pub(super) struct Line {
     pub(super) ended: bool,
     /// The item that is being read.
     pub(super) reader: usize,
+    /// Those read before it, as far as a decoder may be behind its reader.
+    pub(super) passed: VecDeque<Item>,
 }
 
 impl Line {
@@ -221,12 +230,30 @@ impl Line {
         (rest, heard)
     }
 
-    /// Forgets the first item, which was read.
-    pub(super) fn pop_front(&mut self) -> Option<Item> {
-        let item = self.items.pop_front()?;
+    /// Passes the first item, which was read; the transfer that was bringing it, if it is not whole.
+    pub(super) fn pass(&mut self) -> Option<Transfer> {
+        let mut item = self.items.pop_front()?;
         self.announced = self.announced.saturating_sub(1);
         self.reader = self.reader.saturating_sub(1);
-        Some(item)
+        let transfer = item.part.transfer.take();
+        self.passed.push_back(item);
+        transfer
+    }
+
+    /// An item that no decoder stands in any more.
+    pub(super) fn pop_passed(&mut self) -> Option<Item> {
+        let behind = self.passed.iter().skip(1).map(|item| item.part.stored);
+        let is_far = behind.sum::<u64>() >= READ_AHEAD || self.passed.len() > PASSED;
+        is_far.then(|| self.passed.pop_front()).flatten()
+    }
+
+    /// Takes back those that were passed, from one of them on: it is the first then.
+    pub(super) fn go_back_to(&mut self, passed: usize) {
+        let again = self.passed.split_off(passed);
+        self.announced += again.len();
+        for item in again.into_iter().rev() {
+            self.items.push_front(item);
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Cursor {
     pub(super) run: Option<(usize, Option<usize>, u64)>,
     /// A new run begins there, for this reason, even if the newest could go on.
     pub(super) cause: Option<RunCause>,
+    /// What is laid next stands for what was to be played first, for this reason.
+    pub(super) opens: Option<RunCause>,
 }
 
 /// What is at the cursor.
@@ -164,8 +166,8 @@ impl HlsPlan {
             cause,
         });
         let fresh = self.cursor.run.is_none().then_some(RunCause::Start);
-        let is_first = |cause: &RunCause| matches!(cause, RunCause::Start | RunCause::Seek);
-        let first = self.cursor.cause.or(fresh).filter(is_first);
+        let stands_for = self.cursor.opens.take();
+        let first = stands_for.or(self.cursor.cause).or(fresh).filter(is_first);
         if let Some(cause) = first.filter(|_| silent) {
             self.publish_silence(gap.clone(), cause);
         }
@@ -300,6 +302,7 @@ impl HlsPlan {
             clock: found.clock,
             init,
             begins,
+            opens: self.cursor.opens.take(),
         });
         let index = self.line.items.len() - 1;
         let part = &self.line.items[index].part;
@@ -427,4 +430,9 @@ impl HlsPlan {
         });
         idle
     }
+}
+
+/// Whether a run that begins for this reason has nothing before it.
+pub(super) fn is_first(cause: &RunCause) -> bool {
+    matches!(cause, RunCause::Start | RunCause::Seek)
 }

@@ -226,9 +226,12 @@ impl HlsPlan {
         let Some(reader) = reader else { return };
         self.line.reader = reader;
         while self.line.reader > 0 {
-            if let Some(item) = self.line.pop_front() {
-                self.let_go(item);
+            if let Some(transfer) = self.line.pass() {
+                self.wish(Wish::Abort(transfer.id));
             }
+        }
+        while let Some(item) = self.line.pop_passed() {
+            self.let_go(item);
         }
         let waits = |owner| self.part(owner).state == State::Postponed;
         let has_one = |index: &usize| self.owners(*index).into_iter().flatten().any(waits);

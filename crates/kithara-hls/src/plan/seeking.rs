@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kithara_stream::RunCause;
 
-use super::item::Line;
 use super::laying::Cursor;
 use super::{HlsPlan, Stage};
 
@@ -22,10 +21,10 @@ impl HlsPlan {
         let Some(variant) = current.or_else(listed) else {
             return;
         };
-        for item in std::mem::take(&mut self.line).items {
+        let line = std::mem::take(&mut self.line);
+        for item in line.passed.into_iter().chain(line.items) {
             self.let_go(item);
         }
-        self.line = Line::default();
         self.gaps.forget();
         self.told.edge = None;
         self.stage = Stage::Playing;

@@ -6,6 +6,7 @@ use kithara_abr::{AbrDecision, AbrMode, AbrReason};
 use kithara_stream::{FetchId, RunCause};
 
 use super::item::Item;
+use super::laying::is_first;
 use super::{HlsPlan, Stage};
 use crate::HlsEvent;
 
@@ -180,10 +181,12 @@ impl HlsPlan {
             return;
         };
         let at = item.start;
+        let opens = item.opens.or(item.begins.filter(is_first));
         self.drop_from(index);
         self.cursor.at = at;
         self.cursor.follows = None;
         self.cursor.cause = Some(cause);
+        self.cursor.opens = opens;
         (self.stage, self.line.ended) = (Stage::Playing, false);
     }
 

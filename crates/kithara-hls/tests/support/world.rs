@@ -14,8 +14,8 @@ use kithara_stream::net::{
     Net, NetError, RedactedUrl, Request, Response, ResponseHead, TimeoutPhase, Url,
 };
 use kithara_stream::{
-    Coverage, Fetch, FetchId, Input, Load, Plan, ResourceId, RunFacts, Stored, StreamError,
-    Transforming, Wish,
+    Coverage, Fetch, FetchId, Input, Load, Plan, Rejection, ResourceId, RunFacts, Stored,
+    StreamError, Transforming, Wish,
 };
 
 #[path = "listener.rs"]
@@ -199,9 +199,12 @@ impl World {
 
     /// What was read last does not decode; whatever comes of it is the next run.
     pub fn reject(&mut self) {
+        let (run, part, _) = self.place;
+        let resource = self.runs[run].parts[part];
         let before = self.runs.len();
-        let why = "noise".to_owned();
-        self.hear(Input::Rejected { why });
+        let what = "noise".to_owned();
+        let why = Rejection::Damaged { what };
+        self.hear(Input::Rejected { resource, why });
         self.ended = false;
         self.place = (before, 0, 0);
         self.allowance = 0.0;
@@ -505,7 +508,8 @@ impl World {
             self.perform(wish);
         }
         let holds = self.plan.holdings();
-        assert!(holds.segments <= 64 && holds.documents <= 64, "{holds:?}");
+        assert!(holds.segments <= 64 && holds.passed <= 8, "{holds:?}");
+        assert!(holds.documents <= 64, "{holds:?}");
         assert!(holds.init_sections <= 80, "{holds:?}");
         assert!(holds.keys <= 128 && holds.failures <= 64, "{holds:?}");
     }
@@ -556,7 +560,7 @@ impl World {
                     ..Run::default()
                 });
             }
-            Wish::Extend { resource } => {
+            Wish::Extend { resource, .. } => {
                 let run = self.runs.last_mut().expect("a run to extend");
                 assert!(!run.closed && !run.cut, "a part of a run that is over");
                 run.parts.push(resource);

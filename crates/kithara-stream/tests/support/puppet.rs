@@ -16,8 +16,8 @@ use kithara_net::{
 };
 use kithara_stream::assets::AssetStore;
 use kithara_stream::{
-    Backend, BackendConfig, CommandSender, EventSink, Fetch, FetchId, Input, MediaInfo, Plan,
-    Priority, ResourceId, Run, RunFacts, Source, StreamError, Terms, Wish, commands,
+    Backend, BackendConfig, CommandSender, EventSink, Fetch, FetchId, Input, MediaInfo, PartKind,
+    Plan, Priority, ResourceId, Run, RunFacts, Source, StreamError, Terms, Wish, commands,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -215,7 +215,10 @@ pub fn publish() -> Wish<Told> {
 
 pub fn extend(number: u64) -> Wish<Told> {
     let resource = ResourceId(number);
-    Wish::Extend { resource }
+    Wish::Extend {
+        resource,
+        kind: PartKind::Media,
+    }
 }
 
 /// All the bytes of a reader, and why it ended if that was no end.

@@ -8,7 +8,9 @@ mod streams;
 
 use std::ops::Range;
 
-use kithara::{AbrMode, Error, ErrorKind, GapPolicy, HlsEvent, ResourceConfig, ResourceEvent};
+use kithara::{
+    AbrMode, Error, ErrorKind, GapPolicy, HlsEvent, Resource, ResourceConfig, ResourceEvent,
+};
 use kithara_tests::fixtures::hls::{self, HlsFixture};
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -22,6 +24,9 @@ const TITLES: [(&str, &str); 5] = [
     ("packed-aac", "aac"),
     ("packed-mp3", "mp3"),
 ];
+
+/// One of each way to pack.
+const OF_EACH_KIND: [(&str, &str); 3] = [TITLES[0], TITLES[2], TITLES[4]];
 
 /// What is in the place of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +136,8 @@ impl Case {
         let mut case = Self::new(title, number, instead);
         let mut list = "#EXTM3U\n".to_owned();
         for (index, name) in VARIANTS.into_iter().enumerate() {
-            let bandwidth = 50_000 * (index + 1);
+            // So little, and so nearly the same, that no machine is too slow for the best.
+            let bandwidth = 10_000 + index;
             list += &format!("#EXT-X-STREAM-INF:BANDWIDTH={bandwidth}\n{name}/media.m3u8\n");
             let numbered = |number: usize| format!("{number}.{extension}");
             let mut files: Vec<_> = (0..case.fixture.segments).map(numbered).collect();
@@ -332,7 +338,7 @@ fn what_does_not_decode_is_an_end_if_the_listener_wants() {
 
 #[test]
 fn what_does_not_decode_comes_from_another_variant() {
-    for title in TITLES {
+    for title in OF_EACH_KIND {
         for number in places(title.0) {
             for instead in ALL {
                 let case = Case::of_three(title, number, instead, &[1, 2]);
@@ -361,7 +367,7 @@ fn what_does_not_decode_comes_from_another_variant() {
 
 #[test]
 fn what_no_variant_has_is_silence() {
-    for title in TITLES {
+    for title in OF_EACH_KIND {
         for number in places(title.0) {
             for instead in ALL {
                 let case = Case::of_three(title, number, instead, &[0, 1, 2]);
@@ -376,5 +382,105 @@ fn what_no_variant_has_is_silence() {
                 }
             }
         }
+    }
+}
+
+/// A playlist of segments of a few frames each, cut out of a packed title; their bytes, and the frame with which each begins.
+fn small_segments(fixture: &HlsFixture) -> (String, Vec<(Vec<u8>, usize)>) {
+    const FRAMES: usize = 4;
+    let (mut parts, mut time) = (Vec::new(), 0);
+    let mut list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n".to_owned();
+    for number in 0..fixture.segments {
+        let sound = hls::file(&format!("packed-aac/{number}.aac"));
+        let tag = front(&sound);
+        let bytes_of = |head: &[u8]| {
+            usize::from(head[3] & 3) << 11 | usize::from(head[4]) << 3 | usize::from(head[5] >> 5)
+        };
+        let mut rest = &sound[tag.len()..];
+        while !rest.is_empty() {
+            let mut part = tag.to_vec();
+            let at = part.len() - 8;
+            part[at..].copy_from_slice(&(time as u64 * 90_000 / 44_100).to_be_bytes());
+            let mut frames = 0;
+            while frames < FRAMES && !rest.is_empty() {
+                let (frame, behind) = rest.split_at(bytes_of(rest));
+                part.extend_from_slice(frame);
+                (frames, rest) = (frames + 1, behind);
+            }
+            let seconds = (frames * 1024) as f64 / 44_100.0;
+            list += &format!("#EXTINF:{seconds:.6},\nsmall/{}.aac\n", parts.len());
+            parts.push((part, time));
+            time += frames * 1024;
+        }
+    }
+    (list + "#EXT-X-ENDLIST\n", parts)
+}
+
+#[test]
+fn among_many_small_segments_those_at_fault_are_left_out_and_no_others() {
+    let fixture = hls::fixture("packed-aac");
+    let (list, parts) = small_segments(fixture);
+    for bad in [7..8, 30..33, 100..101] {
+        for instead in [Instead::Noise, Instead::MuchNoise, Instead::Front] {
+            let what = format!("{instead:?} in {bad:?}");
+            let server = FaultServer::start();
+            server.serve("/list.m3u8", Script::file(list.clone().into_bytes()));
+            for (number, (part, _)) in parts.iter().enumerate() {
+                let body = match bad.contains(&number) {
+                    true => instead.of(part),
+                    false => part.clone(),
+                };
+                server.serve(&format!("/small/{number}.aac"), Script::file(body));
+            }
+            let config = config(&server.url("/list.m3u8")).with_gap_policy(GapPolicy::Silence);
+            // Nobody listens to the events: there are hundreds.
+            let mut resource = Resource::blocking(config).expect("it opens");
+            let (mut pcm, mut read) = (Vec::new(), vec![0.0; 16_384]);
+            loop {
+                let count = resource.read(&mut read);
+                match count.unwrap_or_else(|error| panic!("{what}: {error:?}")) {
+                    0 => break,
+                    count => pcm.extend_from_slice(&read[..count]),
+                }
+            }
+            assert_eq!(pcm.len() / 2, fixture.frames, "{what}");
+            let (begin, end) = (parts[bad.start].1, parts[bad.end].1);
+            let before = frames(&pcm, 0..begin);
+            assert_eq!(fixture.difference_at(before, 0), None, "{what}, before");
+            let inside = frames(&pcm, begin + 1024..end);
+            assert!(inside.iter().all(|sample| *sample == 0.0), "{what}, in it");
+            let after = frames(&pcm, end + 2048..fixture.frames);
+            assert_eq!(fixture.difference_at(after, end + 2048), None, "{what}");
+            for number in 0..parts.len() {
+                let asked = count(&server, &format!("/small/{number}.aac"));
+                assert!(asked <= 7, "{what}: {number} was asked for {asked} times");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_init_section_that_is_none_is_named_with_the_first_segment() {
+    for instead in [Instead::Noise, Instead::Zeros, Instead::Text] {
+        let server = origin();
+        let body = instead.of(&hls::file("aac-48/init.mp4"));
+        server.serve("/aac-48/init.mp4", Script::file(body));
+        let opened = Listener::try_open(title(&server, "aac-48"));
+        let error = opened
+            .err()
+            .unwrap_or_else(|| panic!("{instead:?}: it opened"));
+        let told = format!("{error:?}");
+        assert_eq!(error.kind(), ErrorKind::WrongContent, "{told}");
+        assert!(told.contains("segment 0"), "{told}");
+        assert!(count(&server, "/aac-48/init.mp4") <= 7, "{instead:?}");
+
+        // Other variants have others.
+        let config =
+            config(&server.url("/multivariant.m3u8")).with_abr_mode(AbrMode::Auto(Some(0)));
+        let mut listener = Listener::open(config);
+        listener
+            .play()
+            .unwrap_or_else(|error| panic!("{instead:?}: {error:?}"));
+        assert_eq!(listener.pcm.len() / 2, 485_100, "{instead:?}");
     }
 }

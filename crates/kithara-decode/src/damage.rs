@@ -17,6 +17,8 @@ impl Damage {
     pub(crate) const WINDOW_SECONDS: u64 = 10;
     /// The longest hole that becomes silence, in seconds.
     pub(crate) const LONGEST_GAP: u64 = 10;
+    /// Segments of a title overlap by no more seconds than this. What goes back further is another clock.
+    pub(crate) const MOST_TWICE: u64 = 1;
 
     pub(crate) fn good(&mut self, frames: u64) {
         self.good += frames;

@@ -27,7 +27,8 @@ pub(crate) fn open(mut input: Input, info: &MediaInfo) -> Result<(Track, Box<dyn
     let mut metadata = TrackMetadata::default();
     let for_players = skip_tags(&mut input, &mut metadata)?;
     let start = input.pos();
-    let (container, junk) = recognise(&mut input, info)?;
+    let recognised = recognise(&mut input, info);
+    let (container, junk) = recognised.inspect_err(|_| input.parts().blame(start))?;
     input.seek(start + junk);
     if let ContainerFormat::MpegAudio | ContainerFormat::Adts | ContainerFormat::Flac = container {
         tags::tail(&mut input, &mut metadata);

@@ -24,8 +24,6 @@ use crate::{
 
 /// Frames of silence in one chunk.
 const SILENCE_FRAMES: u64 = 4096;
-/// Segments of a title overlap by no more seconds than this. What goes back further is another clock.
-const MOST_TWICE: u64 = 1;
 
 /// Everything that decodes one run, on one thread.
 pub(crate) struct Pipeline {
@@ -508,7 +506,7 @@ impl Stage<'_> {
             return Ok(());
         }
         let twice = expected.saturating_sub(frame);
-        if self.part && self.stated && twice > self.timeline.last_frames / 2 {
+        if self.part && twice > self.timeline.last_frames / 2 {
             self.overlap(twice);
         }
         let gap = frame.saturating_sub(expected);
@@ -522,7 +520,7 @@ impl Stage<'_> {
 
     /// So many frames come again: they are decoded and dropped, unless they are of another clock.
     fn overlap(&mut self, frames: u64) {
-        if frames <= MOST_TWICE * u64::from(self.spec.sample_rate.get())
+        if frames <= Damage::MOST_TWICE * u64::from(self.spec.sample_rate.get())
             && frames <= self.timeline.next
             && self.timeline.silence == 0
         {

@@ -131,8 +131,6 @@ pub(crate) struct Frames<S> {
     zero: Option<i64>,
     /// So many of the frames before the next one are a guess: something else lay there.
     guessed: u64,
-    /// Frames before this one came already.
-    from: u64,
     notices: Vec<Notice>,
     syntax: std::marker::PhantomData<S>,
 }
@@ -166,7 +164,6 @@ impl<S: Syntax> Frames<S> {
             behind_tag: false,
             zero: None,
             guessed: 0,
-            from: 0,
             notices: Vec::new(),
             syntax: std::marker::PhantomData,
         })
@@ -270,12 +267,12 @@ impl<S: Syntax> Frames<S> {
         let ahead = ticks::ahead(time, zero.wrapping_add(ticks::of_frames(counted, rate)));
         let packets = ticks::packets(ahead, rate, length);
         let frames = packets.unsigned_abs() * u64::from(length);
-        if ahead.abs() > Damage::LONGEST_GAP as i64 * ticks::CLOCK {
+        let seconds = |count: u64| count as i64 * ticks::CLOCK;
+        if ahead > seconds(Damage::LONGEST_GAP) || ahead < -seconds(Damage::MOST_TWICE) {
             // Another clock: it goes on from here.
             let here = ticks::of_frames(self.frame, rate);
             self.zero = Some((time as i64).wrapping_sub(here));
         } else if packets <= -ticks::TOLERANCE {
-            self.from = counted;
             self.frame = counted.saturating_sub(frames);
         } else if packets >= ticks::TOLERANCE || self.guessed > 0 {
             self.frame = counted + if packets > 0 { frames } else { 0 };
@@ -286,7 +283,7 @@ impl<S: Syntax> Frames<S> {
 
     /// Goes to the next proven frame, or to the next part of the bytes; whether there is one.
     fn skip_junk(&mut self) -> Result<bool> {
-        self.input.peek(limits::SNIFF_BYTES + 1)?;
+        self.input.peek_in_part(limits::SNIFF_BYTES + 1)?;
         let left = self.input.part_end(self.offset) - self.offset;
         let left = usize::try_from(left).ok();
         let left = left.filter(|left| *left <= limits::SNIFF_BYTES);
@@ -538,8 +535,6 @@ impl<S: Syntax> Demux for Frames<S> {
                 self.guessed += u64::from(head.frames);
                 self.pass(&head);
                 self.offset = self.input.part_end(self.offset - head.bytes as u64);
-            } else if self.frame + u64::from(head.frames) <= self.from {
-                self.pass(&head);
             } else {
                 break head;
             }

@@ -32,7 +32,10 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     };
     let part = options.part;
     let view = View::whole(Arc::new(Mutex::new(input)));
-    let (reader, facts) = mp4::open(view.stream(), options)?;
+    let parts = options.parts.clone();
+    // Whatever is wrong before the first fragment, is wrong with what begins the run.
+    let opened = mp4::open(view.stream(), options);
+    let (reader, facts) = opened.inspect_err(|_| parts.blame(0))?;
     let codec = supported(&facts)?;
     let spec = limits::spec(facts.sample_rate, facts.channels.into())?;
     let params = params(reader.as_ref(), &facts)?;

@@ -19,14 +19,12 @@ use super::pcm;
 use super::presentation::{FORMAT_INFO, Presentation, read_packet, timestamp};
 use super::sample_table::{Cursor, Sample};
 use super::stream::Stream;
+use crate::damage::Damage;
 
 const MAX_MOOF: u64 = 8 << 20;
 const MAX_SIDX: u64 = 1 << 20;
 /// Media boxes that a fragment's samples may lie in: those since the fragment before, and some before that.
 const MAX_MEDIA: usize = 16;
-/// In seconds: what more is missing, or there twice, is of another clock.
-const LONGEST_GAP: u64 = 10;
-const MOST_TWICE: u64 = 1;
 
 /// Reads a fragmented MP4.
 ///
@@ -246,8 +244,8 @@ impl<'s> FragmentReader<'s> {
     fn follow(&mut self, fragment: &Fragment) {
         let second = u64::from(self.track.timescale);
         let (end, start) = (self.time, fragment.start);
-        let is_other = start > end.saturating_add(second * LONGEST_GAP)
-            || start.saturating_add(second * MOST_TWICE) < end;
+        let is_other = start > end.saturating_add(second * Damage::LONGEST_GAP)
+            || start.saturating_add(second * Damage::MOST_TWICE) < end;
         if self.stream.is_part() && self.begun && is_other {
             let meant = end.saturating_add_signed(self.shift);
             self.shift = meant.cast_signed().wrapping_sub(start.cast_signed());

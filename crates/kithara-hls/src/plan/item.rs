@@ -14,7 +14,7 @@ use url::Url;
 /// No decoder reads so many bytes ahead of what it decodes,
 const READ_AHEAD: u64 = 256 * 1024;
 /// nor so many segments.
-const PASSED: usize = 8;
+const PASSED: usize = 64;
 
 /// One sequence of bytes on its way: a segment, or an init section.
 #[derive(Debug)]

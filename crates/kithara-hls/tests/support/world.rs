@@ -508,7 +508,7 @@ impl World {
             self.perform(wish);
         }
         let holds = self.plan.holdings();
-        assert!(holds.segments <= 64 && holds.passed <= 8, "{holds:?}");
+        assert!(holds.segments <= 64 && holds.passed <= 64, "{holds:?}");
         assert!(holds.documents <= 64, "{holds:?}");
         assert!(holds.init_sections <= 80, "{holds:?}");
         assert!(holds.keys <= 128 && holds.failures <= 64, "{holds:?}");

@@ -10,6 +10,8 @@ use kithara::net::{Etag, NetError, RangeSupport, RedactedUrl, ResponseHead, Url}
 use kithara_stream::sim::{Link, Move, OriginFile, World, play};
 use kithara_stream::{Coverage, Demand, FetchId, Input, Plan, ResourceId, StreamError, Wish};
 
+use crate::script::Script;
+
 /// Facts heard in one input.
 const MOST_FACTS: usize = 400;
 /// What a plan may want at once: it has at most five transfers, and a few things to say of each.
@@ -17,7 +19,7 @@ const MOST_WISHES: usize = 64;
 
 /// The first byte chooses between a simulated world and raw facts.
 pub fn run(data: &[u8]) {
-    let mut script = Script(data);
+    let mut script = Script::new(data);
     let policy = FilePolicy {
         look_ahead_bytes: u64::from(script.byte()) << 16,
         whole: script.byte() & 1 == 1,
@@ -28,30 +30,6 @@ pub fn run(data: &[u8]) {
         in_a_world(plan, &mut script);
     } else {
         under_facts(plan, &mut script);
-    }
-}
-
-/// The input, read number by number; zeros at its end.
-struct Script<'a>(&'a [u8]);
-
-impl Script<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// A number of every size, small ones as likely as large ones.
-    fn number(&mut self, limit: u64) -> u64 {
-        let shift = u32::from(self.byte() % 40);
-        let value = u64::from(self.byte()) << 8 | u64::from(self.byte());
-        (value << shift) % limit.max(1)
     }
 }
 

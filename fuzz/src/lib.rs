@@ -7,10 +7,12 @@ pub mod cache_files;
 pub mod decode;
 pub mod file_plan;
 pub mod fmp4;
+pub mod hls_plan;
 pub mod http_head;
 pub mod mpeg_audio;
 pub mod mutation;
 pub mod playlist;
+mod script;
 pub mod seeds;
 pub mod source_text;
 pub mod stretches;
@@ -29,13 +31,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     target("decode", decode::run, seeds::files),
     target("fmp4", fmp4::run, seeds::mp4),
     target("mpeg_audio", mpeg_audio::run, seeds::mpeg_audio),
     target("source_text", source_text::run, seeds::sources),
     target("cache_files", cache_files::run, cache_files::seeds),
     target("file_plan", file_plan::run, seeds::noise),
+    target("hls_plan", hls_plan::run, seeds::noise),
     target("playlist", playlist::run, playlist::seeds),
     target("stretches", stretches::run, stretches::seeds),
     target("aes_chunks", aes_chunks::run, aes_chunks::seeds),

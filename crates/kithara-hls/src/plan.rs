@@ -239,6 +239,10 @@ impl HlsPlan {
         self.tracks.iter_mut().for_each(Track::forget_loading);
         self.keys.forget_loading();
         self.drop_fetches();
+        self.tell_failure(error);
+    }
+
+    fn tell_failure(&mut self, error: HlsError) {
         let error = StreamError::from(error);
         let told = error.clone();
         self.event(HlsEvent::Failed { error: told });

@@ -243,13 +243,15 @@ impl Window {
             Relation::Behind { missed } => {
                 let gap = micros(new.target_duration()).saturating_mul(missed.cast_signed());
                 let guess = self.edge_micros().saturating_add(gap);
-                let added = new.len() as u64;
+                let (added, ended) = (new.len() as u64, new.is_ended());
                 // Nobody knows how long the ones in between were, but the world's clock.
                 let told = self.by_date(&new).filter(|_| missed > 0);
                 let told = told.filter(|origin| *origin >= self.edge_micros());
                 self.origin = told.unwrap_or(guess);
                 self.playlist = new;
                 match missed {
+                    // It was empty, and is.
+                    0 if added == 0 && !ended => Merge::Unchanged,
                     0 => Merge::Advanced { added },
                     _ => Merge::Skipped { missed },
                 }

@@ -365,3 +365,23 @@ fn a_document_that_does_not_come_within_twenty_seconds_is_given_up() {
         assert!(error.transfer().is_some(), "{slow}: {error:?}");
     }
 }
+
+#[test]
+fn what_does_not_decode_behind_a_failure_is_told() {
+    let origin = |path: &str, _: usize, _: Duration| match path {
+        "s3.mp4" => Answer::Status(404),
+        path => media(path),
+    };
+    let mut world = World::new("list.m3u8", |config| config, origin);
+    world.play(LONG);
+    assert!(world.failure.is_some(), "{:?}", world.events);
+    // Whoever says so forgets what was told before.
+    world.reject();
+    let HlsError::Segment { source, .. } = fails(&world) else {
+        panic!("{:?}", world.failure);
+    };
+    assert!(
+        matches!(source, StreamError::WrongContent { .. }),
+        "{source}"
+    );
+}

@@ -3,9 +3,10 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::ops::Range;
 use std::time::Duration;
 
-use kithara_hls::{HlsError, HlsEvent};
+use kithara_hls::{GapPolicy, HlsConfig, HlsError, HlsEvent, HlsPolicy};
 use kithara_stream::RunCause;
 use world::{Answer, World};
 
@@ -278,4 +279,87 @@ fn a_seek_stays_inside_the_window() {
         assert!(world.failure.is_none(), "{to}: {:?}", world.failure);
         assert!(facts.start <= world.now + Duration::from_secs(60));
     }
+}
+
+/// A live stream that lists its first segment at that time.
+fn beginning_at(begins: Duration) -> World {
+    let origin = move |path: &str, _: usize, now: Duration| match path {
+        "live.m3u8" if now < begins => {
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:{SEGMENT}\n");
+            Answer::Bytes(text.into_bytes())
+        }
+        "live.m3u8" => Answer::Bytes(Live::default().playlist(now)),
+        _ => Answer::Bytes(vec![7; 64_000]),
+    };
+    World::new("live.m3u8", |config| config, origin)
+}
+
+#[test]
+fn a_live_stream_that_has_not_begun_is_waited_for() {
+    let mut world = beginning_at(Duration::from_secs(30));
+    world.play(Duration::from_secs(60));
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    assert!(world.played().len() > 4, "{:?}", world.played());
+    no_gap(&world);
+}
+
+#[test]
+fn a_live_stream_that_never_begins_fails() {
+    let mut world = beginning_at(HALF_AN_HOUR);
+    world.play(Duration::from_secs(60));
+    let failure = world.failure.as_ref().expect("a failure");
+    assert!(failure.to_string().contains("has not changed"), "{failure}");
+}
+
+/// A live stream of which these segments are announced as missing.
+fn without(missing: Range<u64>, policy: Option<GapPolicy>) -> World {
+    let origin = move |path: &str, _: usize, now: Duration| {
+        let refused = missing.start.checked_sub(1);
+        match path {
+            "live.m3u8" => {
+                let text = Live::default().playlist(now);
+                Answer::Bytes(announce_gaps(&text, &missing))
+            }
+            _ if refused == number(path) => Answer::Status(404),
+            _ => Answer::Bytes(vec![7; 64_000]),
+        }
+    };
+    let with_policy = |config: HlsConfig| {
+        config.with_policy(HlsPolicy {
+            gap: policy,
+            ..HlsPolicy::default()
+        })
+    };
+    World::new("live.m3u8", with_policy, origin)
+}
+
+fn announce_gaps(text: &[u8], missing: &Range<u64>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().map(|line| match number(line) {
+        Some(number) if missing.contains(&number) => format!("#EXT-X-GAP\n{line}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect::<String>().into_bytes()
+}
+
+fn number(path: &str) -> Option<u64> {
+    path.strip_prefix('s')?.strip_suffix(".aac")?.parse().ok()
+}
+
+#[test]
+fn a_live_stream_that_begins_with_a_long_gap_is_waited_for() {
+    let mut world = without(0..40, Some(GapPolicy::Skip));
+    world.play(Duration::from_secs(180));
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    assert_eq!(numbers(&world).first(), Some(&40));
+}
+
+#[test]
+fn what_follows_a_long_gap_behind_a_segment_that_is_missing_is_played() {
+    let mut world = without(20..40, None);
+    world.play(Duration::from_secs(180));
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    let played = numbers(&world);
+    let behind = played.iter().position(|number| *number == 40);
+    assert!(behind.is_some_and(|at| played[at - 1] == 18), "{played:?}");
 }

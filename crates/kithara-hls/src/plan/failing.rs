@@ -170,6 +170,10 @@ impl HlsPlan {
             },
         };
         self.wish(Wish::Discard { resource });
+        if self.stage == Stage::Failed {
+            // That was told, and is forgotten: this is met first.
+            return self.tell_failure(error);
+        }
         self.item_failed(index, error);
     }
 

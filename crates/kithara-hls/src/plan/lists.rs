@@ -244,8 +244,17 @@ impl HlsPlan {
             return false;
         };
         let idle = window.playlist().target_duration() * IDLE_TARGETS;
-        let reads = self.demand.wanted.is_some() || self.now < self.last_demand + idle;
-        matches!(self.stage, Stage::Playing) && reads
+        // Who waits for the first run, or behind one that is over, says nothing.
+        let is_last = self.line.items.len() <= self.line.reader + 1;
+        let reads = (!self.line.open_run && is_last)
+            || self.demand.wanted.is_some()
+            || self.now < self.last_demand + idle;
+        match self.stage {
+            // Whoever opens it waits.
+            Stage::Opening => true,
+            Stage::Playing => reads,
+            Stage::Fresh | Stage::Ended | Stage::Failed => false,
+        }
     }
 
     pub(super) fn handle_tick(&mut self) {

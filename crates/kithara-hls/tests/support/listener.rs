@@ -12,6 +12,8 @@ impl World {
         } else {
             f64::INFINITY
         };
+        // Until something to read is found.
+        self.waits = true;
         loop {
             let (run, part, at) = self.place;
             let Some(current) = self.runs.get(run) else {
@@ -32,7 +34,8 @@ impl World {
                 }
                 // It waits at the end of the last part for the next.
                 let last = current.parts.last().copied();
-                return self.block(last, at);
+                let len = last.map(|last| self.resources[&self.bytes_of(last)].1.len());
+                return self.block(last, len.unwrap_or(0) as u64);
             };
             let (path, bytes, end) = &self.resources[&self.bytes_of(resource)];
             let (have, over) = (bytes.len() as u64, end.is_some());
@@ -56,6 +59,7 @@ impl World {
                     continue;
                 }
                 if at < have {
+                    self.waits = false;
                     return self.pass(resource, at);
                 }
             }

@@ -1,7 +1,7 @@
 //! A simulated world for one stream: an origin, a link, and a listener who reads at his own pace; time is moved by hand.
 //!
 //! The plan is the real one. What no plan may ever do is checked in every step: two transfers of one part, bytes asked for
-//! that are there, parts of a run that is over.
+//! that are there, parts of a run that is over, a flood of wishes, and nothing at all while the listener waits.
 
 #![allow(dead_code)] // Each test file uses some of it.
 
@@ -10,18 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_hls::{HlsCommand, HlsConfig, HlsEvent, HlsPlan};
-use kithara_stream::net::{
-    Net, NetError, RedactedUrl, Request, Response, ResponseHead, TimeoutPhase, Url,
-};
+use kithara_stream::net::{Net, NetError, Request, Response, Url};
 use kithara_stream::{
-    Coverage, Fetch, FetchId, Input, Load, Plan, Rejection, ResourceId, RunFacts, Stored,
-    StreamError, Transforming, Wish,
+    Coverage, Input, Plan, Rejection, ResourceId, RunFacts, Stored, StreamError, Wish,
 };
 
+use self::link::Carrier;
+
+#[path = "link.rs"]
+mod link;
 #[path = "listener.rs"]
 mod listener;
 
 const STEP: Duration = Duration::from_millis(20);
+/// Nothing is heard of that makes a plan wish for more than this at once.
+const MOST_WISHES: usize = 1_000;
+/// Nobody waits longer while nothing is on its way: a live playlist is loaded again before that.
+const LONGEST_REST: Duration = Duration::from_secs(120);
 
 /// What a server says.
 #[derive(Clone, Debug)]
@@ -53,25 +58,6 @@ impl Net for Nowhere {
     async fn fetch(&self, request: Request) -> Result<Response, NetError> {
         unreachable!("{request:?}")
     }
-}
-
-struct Carrier {
-    id: FetchId,
-    resource: Option<ResourceId>,
-    path: String,
-    url: Url,
-    credit: u64,
-    offset: u64,
-    /// What is still to come, once the server has answered.
-    body: Option<(Vec<u8>, usize, Option<usize>)>,
-    headed: bool,
-    wake: Duration,
-    spent: u32,
-    until: u32,
-    transform: Option<Box<dyn Transforming>>,
-    most: usize,
-    range: std::ops::Range<u64>,
-    shift: u64,
 }
 
 #[derive(Default)]
@@ -116,6 +102,12 @@ pub struct World {
     pub failure: Option<StreamError>,
     pub ended: bool,
     pub waited: Duration,
+    /// Wishes, so far.
+    performed: usize,
+    /// The listener has read all there is.
+    waits: bool,
+    /// Since when something was on its way, or nobody waited for it.
+    cared_for: Duration,
     inputs: VecDeque<Input>,
 }
 
@@ -151,6 +143,9 @@ impl World {
             failure: None,
             ended: false,
             waited: Duration::ZERO,
+            performed: 0,
+            waits: false,
+            cared_for: Duration::ZERO,
             inputs: VecDeque::new(),
         };
         world.hear(Input::Tick);
@@ -169,11 +164,17 @@ impl World {
     /// Whether the listener has come to the end, or to a failure.
     pub fn is_over(&self) -> bool {
         let (run, part, _) = self.place;
-        let read = run >= self.runs.len()
-            || run + 1 == self.runs.len()
-                && self.runs[run].closed
-                && part >= self.runs[run].parts.len();
+        let read = match self.runs.get(run) {
+            None => true,
+            Some(_) if run + 1 < self.runs.len() => false,
+            Some(last) => last.closed && part >= last.parts.len() || last.cut && self.waits,
+        };
         (self.ended && read) || (self.failure.is_some() && self.is_blocked())
+    }
+
+    /// Whether there is a run that the listener reads, or has read.
+    pub fn is_open(&self) -> bool {
+        self.place.0 < self.runs.len()
     }
 
     /// What the plan holds.
@@ -187,26 +188,47 @@ impl World {
     }
 
     pub fn seek(&mut self, to: Duration) -> Option<&RunFacts> {
-        self.failure = None;
-        self.ended = false;
         let before = self.runs.len();
-        self.hear(Input::Seek { to });
+        self.go_to(to);
         assert!(self.runs.len() > before, "a seek begins a run at once");
-        self.place = (before, 0, 0);
-        self.allowance = 0.0;
         self.runs[before].facts.as_ref()
     }
 
-    /// What was read last does not decode; whatever comes of it is the next run.
-    pub fn reject(&mut self) {
-        let (run, part, _) = self.place;
-        let resource = self.runs[run].parts[part];
+    /// Seeks where there may be nothing: whatever comes of it is the next run.
+    pub fn go_to(&mut self, to: Duration) {
+        (self.failure, self.ended) = (None, false);
         let before = self.runs.len();
+        self.hear(Input::Seek { to });
+        self.read_from(before);
+    }
+
+    /// What is read does not decode; whatever comes of it is the next run.
+    pub fn reject(&mut self) {
+        self.reject_behind(0);
+    }
+
+    /// What was read so many parts ago does not decode. If nothing comes of it, the listener is told that, and reads on.
+    pub fn reject_behind(&mut self, parts: usize) {
+        let (run, part, _) = self.place;
+        let read = self.runs.get(run).map_or(&[][..], |run| &run.parts);
+        let last = part.min(read.len().saturating_sub(1));
+        let Some(resource) = read.get(last.saturating_sub(parts)).copied() else {
+            return;
+        };
+        let (before, performed) = (self.runs.len(), self.performed);
+        let (failure, ended) = (self.failure.take(), std::mem::take(&mut self.ended));
         let what = "noise".to_owned();
         let why = Rejection::Damaged { what };
         self.hear(Input::Rejected { resource, why });
-        self.ended = false;
-        self.place = (before, 0, 0);
+        if self.performed > performed {
+            return self.read_from(before);
+        }
+        (self.failure, self.ended) = (failure, ended);
+    }
+
+    /// Everything told before is forgotten.
+    fn read_from(&mut self, run: usize) {
+        self.place = (run, 0, 0);
         self.allowance = 0.0;
     }
 
@@ -251,107 +273,23 @@ impl World {
         }
         self.carry();
         self.read();
+        self.look_after_the_listener();
     }
 
-    fn carry(&mut self) {
-        let moving = self
-            .carriers
-            .iter()
-            .filter(|one| one.body.is_some())
-            .count()
-            .max(1);
-        let mut budget = (self.rate)(self.now) * STEP.as_secs_f64() / moving as f64;
-        budget = budget.max(0.0);
-        for id in self.carriers.iter().map(|one| one.id).collect::<Vec<_>>() {
-            self.carry_one(id, budget as usize);
-        }
-    }
-
-    fn carry_one(&mut self, id: FetchId, budget: usize) {
-        let Some(index) = self.carriers.iter().position(|one| one.id == id) else {
-            return;
-        };
-        if self.carriers[index].wake > self.now {
+    /// Whoever waits is told why, or something is on its way.
+    fn look_after_the_listener(&mut self) {
+        let told = self.failure.is_some() || self.is_over();
+        if told || !self.waits || self.carriers.iter().any(Carrier::is_under_way) {
+            self.cared_for = self.now;
             return;
         }
-        if self.carriers[index].body.is_none() {
-            return self.answer(index);
-        }
-        if !std::mem::replace(&mut self.carriers[index].headed, true)
-            && self.carriers[index].resource.is_some()
-        {
-            let head = self.head(index);
-            return self.hear(Input::Head { fetch: id, head });
-        }
-        let carrier = &mut self.carriers[index];
-        let crawls = self.crawls.as_ref() == Some(&carrier.path);
-        let budget = if crawls {
-            self.now.as_millis().is_multiple_of(10_000).into()
-        } else {
-            budget
-        };
-        let room = carrier.credit.saturating_sub(carrier.offset);
-        let (bytes, at, breaks) = carrier.body.as_mut().expect("an answer");
-        let end = breaks.unwrap_or(bytes.len());
-        let take = (end - *at).min(budget).min(room as usize);
-        let piece = bytes[*at..*at + take].to_vec();
-        *at += take;
-        let (done, broken) = (*at == end, *at == end && breaks.is_some());
-        let Some(resource) = carrier.resource else {
-            if done && !broken {
-                return self.loaded(index);
-            }
-            if broken {
-                self.broke(index);
-            }
-            return;
-        };
-        let mut stored = Vec::new();
-        let mut wrong = None;
-        match &mut carrier.transform {
-            None => stored = piece,
-            Some(transform) if take > 0 => wrong = transform.update(&piece, &mut stored).err(),
-            Some(_) => {}
-        }
-        if done
-            && !broken
-            && let Some(transform) = &mut carrier.transform
-        {
-            wrong = wrong.or(transform.finish(&mut stored).err());
-        }
-        let start = carrier.offset;
-        carrier.offset += stored.len() as u64;
-        let end = carrier.offset;
-        let name = carrier.path.clone();
-        let bytes = self.bytes_of(resource);
-        let entry = self.resources.get_mut(&bytes).expect("it was begun");
-        assert_eq!(
-            entry.1.len() as u64,
-            start,
-            "{name}: bytes in order, each once"
+        let rested = self.now - self.cared_for;
+        let comes = self.plan.deadline().is_some() && rested < LONGEST_REST;
+        assert!(
+            comes,
+            "nothing is asked for, and the listener waits at {:?}: {:?} after {:?}, {:?}",
+            self.now, self.plan, self.requests, self.events
         );
-        entry.1.extend_from_slice(&stored);
-        if end > start {
-            self.hear(Input::Progress {
-                fetch: id,
-                stored: start..end,
-            });
-        }
-        let Some(index) = self.carriers.iter().position(|one| one.id == id) else {
-            return;
-        };
-        if let Some(what) = wrong {
-            self.carriers.remove(index);
-            let error = StreamError::Transform { name, what };
-            return self.hear(Input::Failed { fetch: id, error });
-        }
-        if broken {
-            self.broke(index);
-        } else if done {
-            self.carriers.remove(index);
-            self.hear(Input::Done { fetch: id, end });
-            self.tell_others(resource);
-        }
     }
 
     /// Where the bytes of a resource are.
@@ -391,110 +329,6 @@ impl World {
         }
     }
 
-    /// The server answers a request.
-    fn answer(&mut self, index: usize) {
-        let path = self.carriers[index].path.clone();
-        let count = self.asked.entry(path.clone()).or_default();
-        *count += 1;
-        let before = *count - 1;
-        self.requests.push((path.clone(), self.now));
-        let answer = (self.origin)(&path, before, self.now);
-        let carrier = &mut self.carriers[index];
-        let cut = |bytes: Vec<u8>| {
-            let from = (carrier.shift + carrier.range.start).min(bytes.len() as u64) as usize;
-            let to = carrier
-                .shift
-                .saturating_add(carrier.range.end)
-                .min(bytes.len() as u64);
-            bytes[from..to as usize].to_vec()
-        };
-        match answer {
-            Answer::Bytes(bytes) => {
-                let bytes = if carrier.resource.is_some() {
-                    cut(bytes)
-                } else {
-                    bytes
-                };
-                carrier.body = Some((bytes, 0, None));
-            }
-            Answer::Broken(bytes, at) => carrier.body = Some((cut(bytes), 0, Some(at))),
-            Answer::Status(status) => self.refused(index, |url| NetError::Http {
-                url,
-                status,
-                retry_after: None,
-            }),
-            Answer::Silence => {
-                carrier.wake = self.now + Duration::from_secs(10);
-                self.refused(index, |url| NetError::Timeout {
-                    url,
-                    phase: TimeoutPhase::FirstByte,
-                });
-            }
-        }
-    }
-
-    fn broke(&mut self, index: usize) {
-        let (bytes, at, _) = self.carriers[index].body.take().expect("a body");
-        self.carriers[index].headed = false;
-        let (expected, got) = (bytes.len() as u64, at as u64);
-        // What follows is asked for next.
-        let offset = self.carriers[index].offset;
-        self.carriers[index].range.start = offset;
-        self.refused(index, |url| NetError::Truncated { url, expected, got });
-    }
-
-    /// As the network layer does: again after a while if that may help, else a failure.
-    fn refused(&mut self, index: usize, error: impl FnOnce(RedactedUrl) -> NetError) {
-        let carrier = &mut self.carriers[index];
-        let error = error(RedactedUrl::new(&carrier.url));
-        carrier.spent += 1;
-        let (id, attempt) = (carrier.id, carrier.spent);
-        if error.is_retryable() && carrier.spent < carrier.until.min(7) {
-            let delay = Duration::from_millis(250 << carrier.spent.min(5));
-            carrier.wake = carrier.wake.max(self.now) + delay;
-            let error = Arc::new(error);
-            return self.hear(Input::Retrying {
-                fetch: id,
-                attempt,
-                delay,
-                error,
-            });
-        }
-        let carrier = self.carriers.remove(index);
-        let error = StreamError::Net(Arc::new(error));
-        self.hear(Input::Failed { fetch: id, error });
-        if let Some(resource) = carrier.resource {
-            self.tell_others(resource);
-        }
-    }
-
-    fn loaded(&mut self, index: usize) {
-        let head = self.head(index);
-        let carrier = self.carriers.remove(index);
-        let (bytes, ..) = carrier.body.expect("an answer");
-        let fetch = carrier.id;
-        if bytes.len() > carrier.most {
-            let (name, most) = (carrier.path, carrier.most);
-            let error = StreamError::TooLarge { name, most };
-            return self.hear(Input::Failed { fetch, error });
-        }
-        let bytes = bytes.into();
-        self.hear(Input::Loaded { fetch, head, bytes });
-    }
-
-    fn head(&self, index: usize) -> ResponseHead {
-        let carrier = &self.carriers[index];
-        let len = carrier
-            .body
-            .as_ref()
-            .map_or(0, |(bytes, ..)| bytes.len() as u64);
-        let mut head = ResponseHead::whole(&carrier.url, len);
-        if !self.tells_length {
-            (head.end, head.total) = (None, None);
-        }
-        head
-    }
-
     fn hear(&mut self, input: Input) {
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
@@ -504,7 +338,10 @@ impl World {
     }
 
     fn perform_all(&mut self) {
+        let before = self.performed;
         while let Some(wish) = self.plan.poll() {
+            self.performed += 1;
+            assert!(self.performed - before < MOST_WISHES, "a flood of wishes");
             self.perform(wish);
         }
         let holds = self.plan.holdings();
@@ -593,73 +430,4 @@ impl World {
             Wish::Event(event) => self.events.push(event),
         }
     }
-
-    fn load(&mut self, load: Load) {
-        self.carriers.push(Carrier {
-            id: load.id,
-            resource: None,
-            path: path_of(&load.url),
-            url: load.url,
-            credit: u64::MAX,
-            offset: 0,
-            body: None,
-            headed: true,
-            wake: self.now + self.latency,
-            spent: load.attempts.spent,
-            until: load.attempts.until,
-            transform: None,
-            most: load.most,
-            range: 0..u64::MAX,
-            shift: 0,
-        });
-    }
-
-    fn fetch(&mut self, fetch: Fetch) {
-        let busy = self
-            .carriers
-            .iter()
-            .any(|one| one.resource == Some(fetch.resource));
-        assert!(!busy, "two transfers of one part: {fetch:?}");
-        let bytes = self.bytes_of(fetch.resource);
-        let of_it = |one: &Carrier| one.resource.is_some_and(|own| self.bytes_of(own) == bytes);
-        if self.carriers.iter().any(of_it) {
-            self.inputs.push_back(Input::Taken { fetch: fetch.id });
-            let input = self.stored(fetch.resource);
-            return self.inputs.push_back(input);
-        }
-        let path = path_of(&fetch.url);
-        let entry = self.resources.entry(bytes).or_default();
-        entry.0.clone_from(&path);
-        assert_eq!(
-            entry.1.len() as u64,
-            fetch.range.start,
-            "{path}: from where it stopped"
-        );
-        let mut range = fetch.range.clone();
-        let transform = fetch.terms.transform.as_ref().map(|transform| {
-            range.start = transform.source_start(range.start);
-            transform.begin(fetch.range.start)
-        });
-        self.carriers.push(Carrier {
-            id: fetch.id,
-            resource: Some(fetch.resource),
-            path,
-            url: fetch.url,
-            credit: fetch.credit,
-            offset: fetch.range.start,
-            body: None,
-            headed: false,
-            wake: self.now + self.latency,
-            spent: fetch.attempts.spent,
-            until: fetch.attempts.until,
-            transform,
-            most: usize::MAX,
-            range,
-            shift: fetch.terms.shift,
-        });
-    }
-}
-
-fn path_of(url: &Url) -> String {
-    url.path().trim_start_matches('/').to_owned()
 }

@@ -31,7 +31,7 @@ mod seeking;
 mod switching;
 
 pub use self::holdings::Holdings;
-use self::item::{Inits, Line, State};
+use self::item::{Inits, Line, Part, State};
 use self::keyring::KeyRing;
 use self::laying::Cursor;
 use self::lists::Track;
@@ -251,9 +251,10 @@ impl HlsPlan {
 
     /// Does whatever there is to do now.
     fn work(&mut self) {
+        self.end_parts();
         self.lay();
         // What can't be asked for is laid again, or left out, at once.
-        while let Some(owner) = self.first_beyond_reach() {
+        while let Some(owner) = self.first_part(Part::is_beyond_reach) {
             let error = self.missing(owner);
             self.part_mut(owner).state = State::Postponed;
             self.part_failed(owner, error);

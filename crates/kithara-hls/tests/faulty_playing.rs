@@ -12,6 +12,7 @@ use kithara_stream::StreamError;
 use world::{Answer, World};
 
 const SEGMENTS: u64 = 10;
+const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(600);
 
 /// A playlist of segments of four seconds, with `extra` lines in front of those of that number.
@@ -384,4 +385,28 @@ fn what_does_not_decode_behind_a_failure_is_told() {
         matches!(source, StreamError::WrongContent { .. }),
         "{source}"
     );
+}
+
+#[test]
+fn a_range_of_which_all_bytes_came_is_not_asked_for_again() {
+    let origin = |path: &str, before: usize, now: Duration| match path {
+        "init0.mp4" => Answer::Broken(vec![1; 700], 700),
+        "list.m3u8" => {
+            let init = "#EXT-X-MAP:URI=\"init0.mp4\",BYTERANGE=\"700@0\"\n";
+            Answer::Bytes(list(|number| match number {
+                0 => init.to_owned(),
+                _ => String::new(),
+            }))
+        }
+        // The stream stops before it is told that the init section ends there.
+        "s0.mp4" if before < 2 && now < SECOND => Answer::Status(404),
+        path => media(path),
+    };
+    let mut world = World::new("list.m3u8", |config| config, origin);
+    world.play(SECOND);
+    assert!(world.failure.is_some(), "{:?}", world.events);
+    world.seek(Duration::ZERO);
+    world.play(LONG);
+    assert_eq!(segments(&world), (0..SEGMENTS).collect::<Vec<_>>());
+    assert_eq!(world.count("init0.mp4"), 1);
 }

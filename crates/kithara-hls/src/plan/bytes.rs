@@ -234,6 +234,25 @@ impl HlsPlan {
         }
     }
 
+    /// Ends what came to the last byte of its range before the transfer was dropped: nothing is left to be asked for.
+    pub(super) fn end_parts(&mut self) {
+        while let Some(owner) = self.first_part(|part| part.unended_len().is_some()) {
+            let part = self.part_mut(owner);
+            let Some(len) = part.unended_len() else {
+                return;
+            };
+            (part.state, part.stored) = (State::Whole, len);
+            let (resource, proven) = (part.resource, true);
+            self.wish(Wish::Length {
+                resource,
+                len,
+                proven,
+            });
+            self.wish(Wish::Complete { resource, len });
+            self.part_whole(owner, len, Duration::ZERO, SegmentSource::Cache);
+        }
+    }
+
     /// What ends where nothing proves it ends there for all who share it, who would not hear of it.
     fn end_shared(&mut self, of: ResourceId, len: u64) {
         for index in 0..self.line.items.len() {

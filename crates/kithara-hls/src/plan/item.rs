@@ -144,6 +144,20 @@ impl Part {
         self.state == State::Whole
     }
 
+    /// Whether it can't be asked for, because nothing but its name is known.
+    pub(super) fn is_beyond_reach(&self) -> bool {
+        self.state == State::Wanted && self.source.url.scheme() == crate::shelved::SCHEME
+    }
+
+    /// How long it is, if all of it came, and nobody was left to say so.
+    pub(super) fn unended_len(&self) -> Option<u64> {
+        let idle = self.state == State::Wanted && self.transfer.is_none();
+        let range = self.source.range.as_ref();
+        let range = range.filter(|_| idle && self.source.is_clear())?;
+        let len = range.end - range.start;
+        (self.stored >= len).then_some(len)
+    }
+
     pub(super) fn is_opened(&self) -> bool {
         self.state != State::Opening
     }

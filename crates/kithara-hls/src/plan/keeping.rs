@@ -8,7 +8,7 @@ use kithara_stream::net::{AddressClass, Bytes, NetError, RedactedUrl, TimeoutPha
 use kithara_stream::{FetchId, StreamError, Wish};
 use url::Url;
 
-use super::item::{Owner, State};
+use super::item::Owner;
 use super::{Arrival, Document, HlsPlan, Loading, Place, is_file};
 use crate::MediaPlaylist;
 use crate::multivariant::Choice;
@@ -98,12 +98,6 @@ impl HlsPlan {
             let bytes = text.into();
             self.wish(Wish::Remember { key, bytes });
         }
-    }
-
-    /// Whether a part can't be asked for, because nothing but its name is known.
-    pub(super) fn is_beyond_reach(&self, owner: Owner) -> bool {
-        let part = self.part(owner);
-        part.state == State::Wanted && part.source.url.scheme() == SCHEME
     }
 
     /// Why a part that is not stored can't be had.

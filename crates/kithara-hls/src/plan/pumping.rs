@@ -7,7 +7,7 @@ use kithara_abr::SegmentWatch;
 use kithara_stream::net::Attempts;
 use kithara_stream::{Demand, Fetch, Priority, Terms, Transform, Wish};
 
-use super::item::{Cipher, Item, Owner, State, Transfer};
+use super::item::{Cipher, Item, Owner, Part, State, Transfer};
 use super::{HlsPlan, Stage};
 use crate::HlsEvent;
 use crate::decryption::Decryption;
@@ -93,15 +93,15 @@ impl HlsPlan {
         }
     }
 
-    /// The first part that can't be asked for.
-    pub(super) fn first_beyond_reach(&self) -> Option<Owner> {
+    /// The first part of which that is so.
+    pub(super) fn first_part(&self, is_so: impl Fn(&Part) -> bool) -> Option<Owner> {
         let items = self.line.items.iter().enumerate();
         let owners = items.flat_map(|(index, item)| {
             let init = item.init.map(Owner::Init);
             init.into_iter().chain([Owner::Item(index)])
         });
-        let mut beyond = owners.filter(|owner| self.is_beyond_reach(*owner));
-        beyond.next()
+        let mut found = owners.filter(|owner| is_so(self.part(*owner)));
+        found.next()
     }
 
     /// Starts the transfer of a part, if it needs one.

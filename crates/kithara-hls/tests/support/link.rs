@@ -279,6 +279,7 @@ impl World {
             .iter()
             .any(|one| one.resource == Some(fetch.resource));
         assert!(!busy, "two transfers of one part: {fetch:?}");
+        assert!(!fetch.range.is_empty(), "no bytes are asked for: {fetch:?}");
         let bytes = self.bytes_of(fetch.resource);
         let of_it = |one: &Carrier| one.resource.is_some_and(|own| self.bytes_of(own) == bytes);
         if self.carriers.iter().any(of_it) {

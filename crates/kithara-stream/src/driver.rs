@@ -80,8 +80,8 @@ pub(crate) struct Driver<P: Plan> {
     wire_sender: mpsc::UnboundedSender<Input>,
     /// Counts for the whole title.
     redirects: Redirects,
-    /// How many wishes were performed.
-    performed: u64,
+    /// The resource that was thrown away last.
+    discarded: Option<ResourceId>,
 }
 
 /// What woke the driver.
@@ -116,7 +116,7 @@ impl<P: Plan> Driver<P> {
             wire,
             wire_sender,
             redirects: Redirects::new(),
-            performed: 0,
+            discarded: None,
         }
     }
 
@@ -220,7 +220,6 @@ impl<P: Plan> Driver<P> {
     /// Performs what the plan wishes for.
     fn carry_out(&mut self) {
         while let Some(wish) = self.plan.poll() {
-            self.performed += 1;
             self.perform(wish);
         }
     }
@@ -269,10 +268,10 @@ impl<P: Plan> Driver<P> {
             let demand = self.tools.heard.borrow_and_update().clone();
             self.hear(Input::Demand(demand));
         }
-        let performed = self.performed;
         let number = self.runs.sought();
+        self.discarded = None;
         self.hear(Input::Rejected { resource, why });
-        let what = self.performed > performed;
+        let what = self.discarded == Some(resource);
         let _ = answer.send(Answer { what, number });
     }
 
@@ -389,7 +388,10 @@ impl<P: Plan> Driver<P> {
             },
             Wish::Validated { resource } => self.shelf.validated(resource),
             Wish::Outdated { resource } => self.shelf.outdated(resource),
-            Wish::Discard { resource } => self.shelf.discard(resource),
+            Wish::Discard { resource } => {
+                self.discarded = Some(resource);
+                self.shelf.discard(resource);
+            }
             Wish::Leave { resource } => {
                 let of_it = |transfer: &Transfer| transfer.resource == resource;
                 while let Some(index) = self.transfers.iter().position(of_it) {

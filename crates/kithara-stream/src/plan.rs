@@ -122,7 +122,8 @@ pub enum Input {
         to: Duration,
     },
     /// What the reader was given does not decode, from the first byte of this resource of a run on. A plan that can do something
-    /// about it cuts the run off, begins another, or fails; one that wishes for nothing leaves it at that.
+    /// about it discards the resource ([`Wish::Discard`]), and cuts the run off, begins another, or fails; if it does not discard
+    /// it, it leaves it at that.
     Rejected {
         /// The resource at fault. The reader may stand behind it, as far as a decoder reads ahead.
         resource: ResourceId,
@@ -258,8 +259,8 @@ pub enum Wish<E> {
         /// The resource.
         resource: ResourceId,
     },
-    /// The origin has another content now: whoever opens the resource from now on begins with nothing. Who reads it
-    /// already keeps the old bytes.
+    /// The origin has another content now, or it is of no use: whoever opens the resource from now on begins with nothing. Who
+    /// reads it already keeps the old bytes.
     Discard {
         /// The resource.
         resource: ResourceId,

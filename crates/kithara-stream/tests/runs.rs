@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use kithara_stream::{
-    Demand, FetchId, Input, MediaDuration, MediaInfo, ResourceId, Run, RunCause, RunFacts,
-    SeekRoute, Source, StreamError, Timing, Wish,
+    Demand, FetchId, Input, MediaDuration, MediaInfo, Rejection, ResourceId, Run, RunCause,
+    RunFacts, SeekRoute, Source, StreamError, Timing, Wish,
 };
 use puppet::*;
 
@@ -320,7 +320,7 @@ fn a_failure_behind_a_run_that_has_its_end_is_told_instead_of_the_next() {
         }
         let next = stage.backend.next_run();
         assert!(matches!(next, Err(StreamError::Protocol(_))), "{next:?}");
-        stage.wish_at_seek(vec![publish(), extend(1)]);
+        stage.wish_when_asked(vec![publish(), extend(1)]);
         assert_eq!(
             stage.backend.seek(Duration::ZERO).unwrap(),
             SeekRoute::NewRun
@@ -393,7 +393,7 @@ fn a_seek_throws_away_what_was_told_before() {
             extends: true,
             ..RunFacts::whole(ResourceId(number), MediaInfo::default(), None, false)
         };
-        stage.wish_at_seek(vec![Wish::Publish(facts), extend(number)]);
+        stage.wish_when_asked(vec![Wish::Publish(facts), extend(number)]);
         let route = stage.backend.seek(Duration::from_secs(1)).unwrap();
         assert_eq!(route, SeekRoute::NewRun);
         let run = stage.run();
@@ -403,6 +403,36 @@ fn a_seek_throws_away_what_was_told_before() {
         stage.wish(vec![Wish::Close]);
         assert_eq!(reading(run).join().unwrap().0, bytes_of(number, 50));
     }
+}
+
+#[test]
+fn a_rejection_is_taken_up_by_who_throws_the_part_away_and_by_nobody_else() {
+    let mut stage = Stage::new();
+    run_of(&mut stage, &[0], 100);
+    drop(stage.run());
+    let part = ResourceId(0);
+    let why = || Rejection::Damaged {
+        what: "noise".into(),
+    };
+    // A plan may have other things to say and to do just then.
+    let other = ResourceId(7);
+    for wishes in [vec![], vec![Wish::Discard { resource: other }]] {
+        stage.wish_when_asked(wishes);
+        assert!(!stage.backend.reject(part, why()).unwrap());
+    }
+    let again = vec![
+        Wish::Discard { resource: part },
+        Wish::CutOff,
+        publish(),
+        extend(1),
+        Wish::Close,
+    ];
+    stage.wish_when_asked(again);
+    assert!(stage.backend.reject(part, why()).unwrap());
+    let run = stage.run();
+    stage.origin.serve(1, bytes_of(1, 50));
+    stage.bring(1);
+    assert_eq!(reading(run).join().unwrap().0, bytes_of(1, 50));
 }
 
 #[test]

@@ -104,6 +104,8 @@ pub struct World {
     pub waited: Duration,
     /// Wishes, so far.
     performed: usize,
+    /// The resource that was thrown away last.
+    discarded: Option<ResourceId>,
     /// The listener has read all there is.
     waits: bool,
     /// Since when something was on its way, or nobody waited for it.
@@ -144,6 +146,7 @@ impl World {
             ended: false,
             waited: Duration::ZERO,
             performed: 0,
+            discarded: None,
             waits: false,
             cared_for: Duration::ZERO,
             inputs: VecDeque::new(),
@@ -215,12 +218,13 @@ impl World {
         let Some(resource) = read.get(last.saturating_sub(parts)).copied() else {
             return;
         };
-        let (before, performed) = (self.runs.len(), self.performed);
+        let before = self.runs.len();
+        self.discarded = None;
         let (failure, ended) = (self.failure.take(), std::mem::take(&mut self.ended));
         let what = "noise".to_owned();
         let why = Rejection::Damaged { what };
         self.hear(Input::Rejected { resource, why });
-        if self.performed > performed {
+        if self.discarded == Some(resource) {
             return self.read_from(before);
         }
         (self.failure, self.ended) = (failure, ended);
@@ -279,7 +283,11 @@ impl World {
     /// Whoever waits is told why, or something is on its way.
     fn look_after_the_listener(&mut self) {
         let told = self.failure.is_some() || self.is_over();
-        if told || !self.waits || self.carriers.iter().any(Carrier::is_under_way) {
+        // What it waited for may have been said just now.
+        let run = self.runs.get(self.place.0);
+        let is_passed = run.is_some_and(|run| run.closed || run.cut);
+        let goes_on = is_passed && self.place.0 + 1 < self.runs.len();
+        if told || goes_on || !self.waits || self.carriers.iter().any(Carrier::is_under_way) {
             self.cared_for = self.now;
             return;
         }
@@ -417,9 +425,9 @@ impl World {
                 assert_eq!(bytes.len() as u64, len, "{path}");
             }
             Wish::Recall { .. } | Wish::Remember { .. } => panic!("there is no store"),
+            Wish::Discard { resource } => self.discarded = Some(resource),
             Wish::Leave { .. }
             | Wish::Identify { .. }
-            | Wish::Discard { .. }
             | Wish::Validated { .. }
             | Wish::Outdated { .. } => {}
             Wish::Refuse { error, .. } | Wish::Fail(error) => {

@@ -35,8 +35,8 @@ pub type Wishes = Vec<Wish<Told>>;
 pub enum Pull {
     /// To wish for this now.
     Now(Wishes),
-    /// To wish for this when the listener seeks the next time.
-    AtSeek(Wishes),
+    /// To wish for this when the listener seeks, or rejects something, the next time.
+    WhenAsked(Wishes),
     /// To die.
     Panic,
 }
@@ -44,7 +44,7 @@ pub enum Pull {
 #[derive(Default)]
 struct Puppet {
     wishes: VecDeque<Wish<Told>>,
-    at_seek: Wishes,
+    when_asked: Wishes,
 }
 
 impl Plan for Puppet {
@@ -52,8 +52,8 @@ impl Plan for Puppet {
     type Command = Pull;
 
     fn handle(&mut self, _now: Duration, input: Input) {
-        if matches!(input, Input::Seek { .. }) {
-            self.wishes.extend(self.at_seek.drain(..));
+        if matches!(input, Input::Seek { .. } | Input::Rejected { .. }) {
+            self.wishes.extend(self.when_asked.drain(..));
         }
         self.wishes
             .push_back(Wish::Event(Told::Heard(Box::new(input))));
@@ -62,7 +62,7 @@ impl Plan for Puppet {
     fn handle_command(&mut self, _now: Duration, command: Pull) {
         match command {
             Pull::Now(wishes) => self.wishes.extend(wishes),
-            Pull::AtSeek(wishes) => self.at_seek = wishes,
+            Pull::WhenAsked(wishes) => self.when_asked = wishes,
             Pull::Panic => panic!("the plan panics"),
         }
     }
@@ -130,9 +130,9 @@ impl Stage {
         }
     }
 
-    /// What is wished for when the listener seeks the next time.
-    pub fn wish_at_seek(&mut self, wishes: Wishes) {
-        self.strings.send(Pull::AtSeek(wishes));
+    /// What is wished for when the listener seeks, or rejects something, the next time.
+    pub fn wish_when_asked(&mut self, wishes: Wishes) {
+        self.strings.send(Pull::WhenAsked(wishes));
         self.wish(Vec::new());
     }
 

@@ -235,6 +235,31 @@ fn what_one_variant_lacks_comes_from_another() {
 }
 
 #[test]
+fn an_init_section_that_cannot_be_had_is_another_variant() {
+    let path = "/aac-160/init.mp4";
+    for (what, script) in [
+        ("404", Script::of_status(404)),
+        ("403", Script::of_status(403)),
+        ("503", Script::of_status(503)),
+        ("empty", Script::file(&b""[..])),
+        (
+            "short",
+            Script::file(hls::file("aac-160/init.mp4")[..100].to_vec()),
+        ),
+    ] {
+        let server = origin();
+        server.serve(path, script);
+        let config = hurried(&server, "/multivariant.m3u8").with_abr_mode(AbrMode::Auto(Some(2)));
+        let mut listener = Listener::open(config);
+        listener
+            .play()
+            .unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert_eq!(listener.pcm.len() / 2, 485_100, "{what}");
+        assert!(count(&server, path) <= 7, "{what}");
+    }
+}
+
+#[test]
 fn a_playlist_that_cannot_be_had_is_named() {
     let page = || Script::file(&b"<html>log in</html>"[..]).media_type("text/html");
     for (what, script, kind) in [

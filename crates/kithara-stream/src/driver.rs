@@ -428,7 +428,7 @@ impl<P: Plan> Driver<P> {
                 Err(error) => self.break_off(&error),
             },
             Wish::Close => self.runs.close(),
-            Wish::CutOff => self.runs.cut_off(),
+            Wish::CutOff { from } => self.runs.cut_off(from),
             Wish::Length {
                 resource,
                 len,

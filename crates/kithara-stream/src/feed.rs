@@ -46,8 +46,11 @@ enum Ending {
     Open,
     /// Nothing.
     Closed,
-    /// What should have come, will not: also not what is missing of the last part.
-    Cut,
+    /// What should have come, will not.
+    Cut {
+        /// Nor will what is missing of the last part.
+        torn: bool,
+    },
 }
 
 /// A feed that is open, with nothing in it.
@@ -75,20 +78,25 @@ impl FeedWriter {
 
     /// Nothing follows.
     pub(crate) fn close(&self) {
-        self.end(Ending::Closed);
-    }
-
-    /// What should have followed will not.
-    pub(crate) fn cut_off(&self) {
-        self.end(Ending::Cut);
-    }
-
-    fn end(&self, ending: Ending) {
         self.0.change(|state| {
-            // A run that was closed may be cut off yet: the last of its bytes don't come.
-            if state.ending == Ending::Open || ending == Ending::Cut {
-                state.ending = ending;
+            if state.ending == Ending::Open {
+                state.ending = Ending::Closed;
             }
+        });
+    }
+
+    /// What should have followed, from this part on if it is one, will not.
+    pub(crate) fn cut_off(&self, from: Option<ResourceId>) {
+        self.0.change(|state| {
+            let mut torn = false;
+            if let Some(from) = from {
+                let waiting = state.parts.iter().position(|part| part.id == from);
+                // The reader stands in it, or behind it already.
+                torn = waiting.is_none();
+                state.parts.truncate(waiting.unwrap_or(0));
+            }
+            // A run that was closed may be cut off yet: the last of its bytes don't come.
+            state.ending = Ending::Cut { torn };
         });
     }
 
@@ -101,7 +109,7 @@ impl FeedWriter {
     pub(crate) fn supersede(self) {
         self.0.change(|state| {
             if state.ending == Ending::Open {
-                state.ending = Ending::Cut;
+                state.ending = Ending::Cut { torn: true };
             }
         });
     }
@@ -134,7 +142,7 @@ impl FeedReader {
         }
         match (&state.failed, state.ending) {
             (Some(error), _) => Poll::Ready(Err(error.clone())),
-            (None, Ending::Cut) => Poll::Ready(Err(StreamError::CutOff)),
+            (None, Ending::Cut { .. }) => Poll::Ready(Err(StreamError::CutOff)),
             (None, Ending::Closed) => Poll::Ready(Ok(None)),
             (None, Ending::Open) => {
                 state.reader = Some(cx.waker().clone());
@@ -149,7 +157,9 @@ impl FeedReader {
         match (&state.failed, state.ending) {
             (Some(error), _) => Poll::Ready(error.clone()),
             // A part that others wait behind is on its way still.
-            (None, Ending::Cut) if state.parts.is_empty() => Poll::Ready(StreamError::CutOff),
+            (None, Ending::Cut { torn: true }) if state.parts.is_empty() => {
+                Poll::Ready(StreamError::CutOff)
+            }
             _ => {
                 state.reader = Some(cx.waker().clone());
                 Poll::Pending
@@ -160,7 +170,7 @@ impl FeedReader {
     /// Why something of the run does not come, if that is so.
     pub(crate) fn reason(&self) -> Option<StreamError> {
         let state = self.0.0.lock();
-        let cut = (state.ending == Ending::Cut).then_some(StreamError::CutOff);
+        let cut = matches!(state.ending, Ending::Cut { .. }).then_some(StreamError::CutOff);
         state.failed.clone().or(cut)
     }
 }

@@ -313,8 +313,11 @@ pub enum Wish<E> {
     /// Nothing follows in the newest run.
     Close,
     /// What was to be read next in the newest run will not come: whoever gets there is told [`StreamError::CutOff`], and goes
-    /// on with the next run, which has it again.
-    CutOff,
+    /// on with the next run, which has it again. What lies before is read to its end, and waited for.
+    CutOff {
+        /// The first resource of the run that does not come, or not whole; `None` if it has all that it goes on with.
+        from: Option<ResourceId>,
+    },
     /// The length of a resource is known.
     Length {
         /// The resource.

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use crate::feed::{FeedWriter, Part};
-use crate::{Run, StreamError};
+use crate::{ResourceId, Run, StreamError};
 
 /// A run, or why none comes.
 pub(crate) struct Told {
@@ -55,10 +55,10 @@ impl Runs {
         }
     }
 
-    /// What should have followed in the newest run will not come.
-    pub(crate) fn cut_off(&self) {
+    /// What should have followed in the newest run, from this resource on if it has that, will not come.
+    pub(crate) fn cut_off(&self, from: Option<ResourceId>) {
         if let Some(feed) = &self.feed {
-            feed.cut_off();
+            feed.cut_off(from);
         }
     }
 

@@ -476,7 +476,7 @@ impl<P: Plan> Stage<P> {
             | Wish::Remember { .. }
             | Wish::Extend { .. }
             | Wish::Close
-            | Wish::CutOff => {
+            | Wish::CutOff { .. } => {
                 panic!("a plan of one file has one resource and no documents")
             }
             Wish::Refuse { error, .. } => self.refused = Some(error),

@@ -37,6 +37,13 @@ fn run_of(stage: &mut Stage, numbers: &[u64], len: usize) -> Vec<u8> {
     all
 }
 
+/// The run ends in front of this resource.
+fn cut_off(number: u64) -> Wish<Told> {
+    Wish::CutOff {
+        from: Some(ResourceId(number)),
+    }
+}
+
 /// Where the plan was told that the reader is.
 fn demand(stage: &mut Stage) -> Demand {
     stage.hear(|input| match input {
@@ -191,7 +198,7 @@ fn what_is_cut_off_is_read_as_far_as_it_came_and_the_next_run_goes_on() {
             _ => None,
         });
         stage.wish(vec![
-            Wish::CutOff,
+            cut_off(1),
             Wish::Leave {
                 resource: ResourceId(1),
             },
@@ -217,7 +224,7 @@ fn a_reader_that_waits_for_the_next_part_is_cut_off_there() {
         // Another run in its place cuts it off just as well.
         stage.wish(match supersede {
             true => vec![publish(), extend(2)],
-            false => vec![Wish::CutOff],
+            false => vec![Wish::CutOff { from: None }],
         });
         let (read, why) = reader.join().unwrap();
         assert!(
@@ -231,12 +238,33 @@ fn a_reader_that_waits_for_the_next_part_is_cut_off_there() {
 fn parts_that_came_before_the_cut_are_read_to_their_end() {
     let mut stage = Stage::new();
     let all = run_of(&mut stage, &[0, 1, 2], 100);
-    stage.wish(vec![Wish::CutOff]);
+    stage.wish(vec![Wish::CutOff { from: None }]);
     let (read, why) = read_all(&mut stage.run());
     assert!(
         read == all && matches!(why, Some(StreamError::CutOff)),
         "{why:?}"
     );
+}
+
+#[test]
+fn a_reader_in_the_first_part_that_will_not_come_is_cut_off_there_whatever_follows() {
+    let mut stage = Stage::new();
+    // The reader waits in the first of several that go together.
+    stage.wish(vec![publish(), extend(0), extend(1)]);
+    let reader = reading(stage.run());
+    until_wanted(&mut stage, 0, 0);
+    stage.wish(vec![cut_off(0)]);
+    let (read, why) = reader.join().unwrap();
+    assert!(read.is_empty() && matches!(why, Some(StreamError::CutOff)));
+
+    // He has passed it, and waits in the second.
+    let all = run_of(&mut stage, &[2], 100);
+    stage.wish(vec![extend(3), extend(4)]);
+    let reader = reading(stage.run());
+    until_wanted(&mut stage, 3, 0);
+    stage.wish(vec![cut_off(2)]);
+    let (read, why) = reader.join().unwrap();
+    assert!(read == all && matches!(why, Some(StreamError::CutOff)));
 }
 
 #[test]
@@ -249,7 +277,7 @@ fn a_part_on_its_way_is_waited_for_though_what_follows_it_was_cut_off() {
         extend(0),
         extend(1),
         Wish::Fetch(fetch(0)),
-        Wish::CutOff,
+        cut_off(1),
     ]);
     let reader = reading(stage.run());
     until_wanted(&mut stage, 0, 0);
@@ -306,7 +334,7 @@ fn a_failure_behind_a_run_that_has_its_end_is_told_instead_of_the_next() {
     });
     for last in [
         vec![Wish::Close],
-        vec![Wish::CutOff],
+        vec![Wish::CutOff { from: None }],
         vec![Wish::Close, silence],
     ] {
         let mut stage = Stage::new();
@@ -422,7 +450,7 @@ fn a_rejection_is_taken_up_by_who_throws_the_part_away_and_by_nobody_else() {
     }
     let again = vec![
         Wish::Discard { resource: part },
-        Wish::CutOff,
+        cut_off(0),
         publish(),
         extend(1),
         Wish::Close,
@@ -532,7 +560,7 @@ fn a_run_is_there_before_its_first_part_and_can_do_without() {
         "{why:?}"
     );
     stage.run();
-    for (end, cut) in [(Wish::Close, false), (Wish::CutOff, true)] {
+    for (end, cut) in [(Wish::Close, false), (Wish::CutOff { from: None }, true)] {
         stage.wish(vec![publish()]);
         let reader = reading(stage.run());
         stage.wish(vec![end]);

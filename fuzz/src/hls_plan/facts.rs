@@ -343,7 +343,7 @@ impl Stage {
                 self.know(resource);
                 self.announced.push(resource);
             }
-            Wish::Close | Wish::CutOff => {
+            Wish::Close | Wish::CutOff { .. } => {
                 assert!(self.run != Run::None, "there is no run");
                 self.run = Run::Over;
                 // What is read next is of the next run.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kithara_abr::SegmentWatch;
 use kithara_stream::net::Attempts;
-use kithara_stream::{Demand, Fetch, Priority, Terms, Transform, Wish};
+use kithara_stream::{Demand, Fetch, Priority, ResourceId, Terms, Transform, Wish};
 
 use super::item::{Cipher, Item, Owner, Part, State, Transfer};
 use super::{HlsPlan, Stage};
@@ -267,13 +267,25 @@ impl HlsPlan {
 
     /// Lets go of an item and everything behind it. Whoever reads there is told that it goes on elsewhere.
     pub(super) fn drop_from(&mut self, index: usize) {
+        let from = self.first_told(index);
         let (rest, heard) = self.line.split_off(index);
         if heard {
-            self.wish(Wish::CutOff);
+            self.wish(Wish::CutOff { from });
             self.line.open_run = false;
         }
         for item in rest {
             self.let_go(item);
+        }
+    }
+
+    /// The first resource of an item that was announced to the reader.
+    fn first_told(&self, index: usize) -> Option<ResourceId> {
+        let item = self.line.items.get(index)?;
+        let is_told = index < self.line.announced;
+        let init = item.init.filter(|_| item.begins.is_some());
+        match init.and_then(|init| self.inits.parts.get(init)) {
+            Some(init) if is_told || self.line.init_told => Some(init.resource),
+            _ => is_told.then_some(item.part.resource),
         }
     }
 

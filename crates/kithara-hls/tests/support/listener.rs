@@ -51,9 +51,8 @@ impl World {
                 let at = at + may;
                 self.place.2 = at;
                 if over && at == have {
-                    let whole = true;
                     let path = path.clone();
-                    self.heard.push(Heard { path, run, whole });
+                    self.heard.push(Heard { path, run });
                     self.place = (run, part + 1, 0);
                     self.pass(resource, at);
                     continue;
@@ -62,17 +61,6 @@ impl World {
                     self.waits = false;
                     return self.pass(resource, at);
                 }
-            }
-            if current.cut {
-                let (path, whole) = (path.clone(), false);
-                if at > 0 {
-                    self.heard.push(Heard { path, run, whole });
-                }
-                if newest {
-                    return;
-                }
-                self.place = (run + 1, 0, 0);
-                continue;
             }
             return self.block(Some(resource), at);
         }

@@ -42,12 +42,11 @@ pub enum Answer {
 /// The origin: the path (behind `http://o.test/`), how often that was asked for before, and the time.
 pub type Origin = Box<dyn FnMut(&str, usize, Duration) -> Answer>;
 
-/// What was read of one part.
+/// A part that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub path: String,
     pub run: usize,
-    pub whole: bool,
 }
 
 /// No network: the plan's wishes are carried out here.
@@ -251,8 +250,7 @@ impl World {
 
     /// The paths of all parts that were read to their end, in order.
     pub fn played(&self) -> Vec<&str> {
-        let whole = self.heard.iter().filter(|heard| heard.whole);
-        whole.map(|heard| heard.path.as_str()).collect()
+        self.heard.iter().map(|heard| heard.path.as_str()).collect()
     }
 
     /// How often something was asked for.
@@ -415,7 +413,12 @@ impl World {
                     .or_insert((name, Vec::new(), None));
             }
             Wish::Close => self.runs.last_mut().expect("a run").closed = true,
-            Wish::CutOff => self.runs.last_mut().expect("a run").cut = true,
+            Wish::CutOff { from } => {
+                let run = self.runs.last_mut().expect("a run");
+                run.cut = true;
+                let first = run.parts.iter().position(|part| Some(*part) == from);
+                run.parts.truncate(first.unwrap_or(run.parts.len()));
+            }
             Wish::Length { resource, len, .. } => {
                 let bytes = self.bytes_of(resource);
                 self.resources.get_mut(&bytes).expect("it was begun").2 = Some(len);

@@ -127,7 +127,9 @@ impl HlsPlan {
                 });
                 self.cursor.at = to;
                 self.cursor.follows = None;
-                self.cursor.cause = Some(RunCause::Skip);
+                // What comes first behind a seek is what was sought.
+                let first = self.cursor.cause.filter(is_first);
+                self.cursor.cause = Some(first.unwrap_or(RunCause::Skip));
                 true
             }
             Some(Next::Segment(found)) if found.gap => {

@@ -8,7 +8,7 @@ mod streams;
 
 use std::time::Duration;
 
-use kithara::{AbrMode, ErrorKind, GapPolicy, HlsEvent, ResourceConfig};
+use kithara::{AbrMode, ErrorKind, GapPolicy, HlsEvent, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -204,6 +204,31 @@ fn an_announced_gap_is_silence_and_is_not_asked_for() {
         "{} for {left}",
         listener.pcm.len() / 2
     );
+}
+
+#[test]
+fn a_seek_into_a_gap_that_nothing_follows_is_the_end() {
+    let fixture = hls::fixture("aac-48");
+    let last = &segments(fixture)[5];
+    let server = origin();
+    let list = hls::text("aac-48/media.m3u8").replace("5.m4s", "#EXT-X-GAP\n5.m4s");
+    server.serve("/aac-48/media.m3u8", Script::file(list.into_bytes()));
+    for policy in [GapPolicy::Silence, GapPolicy::Skip] {
+        let config = config(&server.url("/aac-48/media.m3u8")).with_gap_policy(policy);
+        let mut resource = Resource::blocking(config).expect("it opens");
+        let to = resource.spec().time(last.start as u64) + Duration::from_millis(500);
+        resource.seek(to, SeekMode::Exact).expect("a seek");
+        let (mut block, mut heard) = ([1.0f32; 1024], 0);
+        loop {
+            let samples = resource.read(&mut block).expect("no failure");
+            if samples == 0 {
+                break;
+            }
+            assert!(block[..samples].iter().all(|sample| *sample == 0.0));
+            heard += samples;
+        }
+        assert_eq!(heard > 0, policy == GapPolicy::Silence, "{heard}");
+    }
 }
 
 #[test]

@@ -74,6 +74,7 @@ mod pcm;
 mod pipeline;
 mod replay_gain;
 mod sniff;
+mod stage;
 mod stamp;
 mod system;
 mod timeline;

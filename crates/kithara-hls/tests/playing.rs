@@ -292,6 +292,36 @@ fn a_segment_that_one_variant_cannot_have_comes_from_another() {
 }
 
 #[test]
+fn a_seek_into_a_gap_that_nothing_follows_is_the_end() {
+    let origin = |path: &str, _: usize, _: Duration| match path {
+        "list.m3u8" => Answer::Bytes(list(SEGMENTS, |number| {
+            if number + 2 >= SEGMENTS {
+                "#EXT-X-GAP\n"
+            } else {
+                ""
+            }
+        })),
+        _ => one(path),
+    };
+    for policy in [GapPolicy::Silence, GapPolicy::Skip] {
+        let mut world = World::new("list.m3u8", gaps(policy), origin);
+        world.play(Duration::from_secs(6));
+        let facts = world.seek(Duration::from_secs(4 * (SEGMENTS - 1) + 2));
+        assert_eq!(facts.expect("a run").cause, RunCause::Seek);
+        world.play(LONG);
+        assert!(
+            world.ended && world.failure.is_none(),
+            "{:?}",
+            world.failure
+        );
+        // What lies before it is heard again as if nothing had been.
+        world.seek(Duration::from_secs(4 * (SEGMENTS - 3)));
+        world.play(LONG);
+        assert!(world.ended && world.failure.is_none());
+    }
+}
+
+#[test]
 fn a_server_that_says_nothing_is_named_after_seven_requests() {
     let origin = |path: &str, _: usize, _: Duration| match path {
         "s3.aac" => Answer::Silence,

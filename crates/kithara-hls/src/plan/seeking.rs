@@ -32,12 +32,19 @@ impl HlsPlan {
         // A new run is announced at once: whoever sought waits for it.
         while self.stage == Stage::Playing && self.line.items.is_empty() && self.lay_next(variant) {
         }
+        // Where nothing but gaps that are left out follows, it has no length.
+        if self.cursor.cause == Some(RunCause::Seek) && self.line.items.is_empty() {
+            self.cursor.cause = Some(RunCause::Gap);
+            self.publish_silence(self.cursor.at..self.cursor.at, RunCause::Seek);
+        }
     }
 
     fn cursor_at(&self, variant: usize, to: Duration) -> Cursor {
         let mut cursor = Cursor {
             at: to,
             cause: Some(RunCause::Seek),
+            // There was something to be heard, even if nothing follows.
+            run: self.cursor.run,
             ..Cursor::default()
         };
         let Some(window) = self.window(variant) else {

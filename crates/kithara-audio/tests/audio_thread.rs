@@ -73,28 +73,32 @@ fn fades_and_changes_of_the_volume_touch_no_memory() {
     let mut audio = open(ramp(2_000_000), AudioConfig::new()).wait().unwrap();
     let control = audio.control();
     let mut buf = [0.0; 64];
-    let (mut paused, mut playing) = (0, 0);
-    watched(|| {
-        for round in 0..100_000_u32 {
-            control.set_volume((round % 90) as f32 / 60.0);
-            control.set_muted(round % 7 == 0);
-            match round % 100 {
-                10 => control.pause(),
-                40 => control.resume(),
-                60 if round % 2000 == 60 => {
-                    let target = time_of(u64::from(round) * 10);
-                    control.seek(target, SeekMode::Fast).unwrap();
+    let (mut round, mut paused, mut playing) = (0_u32, 0, 0);
+    // This loop reads faster than anything decodes, so how many rounds find frames is the scheduler's to say.
+    hang_guard("frames between the changes", || {
+        watched(|| {
+            for _ in 0..1000 {
+                round += 1;
+                control.set_volume((round % 90) as f32 / 60.0);
+                control.set_muted(round.is_multiple_of(7));
+                match round % 100 {
+                    10 => control.pause(),
+                    40 => control.resume(),
+                    60 if round % 2000 == 60 => {
+                        let target = time_of(u64::from(round) * 10 % 1_000_000);
+                        control.seek(target, SeekMode::Fast).unwrap();
+                    }
+                    _ => {}
                 }
-                _ => {}
+                match audio.try_read(&mut buf).state {
+                    ReadState::Paused => paused += 1,
+                    ReadState::Playing => playing += 1,
+                    _ => {}
+                }
             }
-            match audio.try_read(&mut buf).state {
-                ReadState::Paused => paused += 1,
-                ReadState::Playing => playing += 1,
-                _ => {}
-            }
-        }
+        });
+        paused > 10_000 && playing > 1000
     });
-    assert!(paused > 10_000 && playing > 1000, "{paused}, {playing}");
 }
 
 #[test]

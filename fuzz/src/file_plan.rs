@@ -53,8 +53,8 @@ fn in_a_world(plan: FilePlan, script: &mut Script<'_>) {
         },
         origin: OriginFile {
             len,
-            ranges: script.byte() % 4 != 0,
-            announces_length: script.byte() % 4 != 0,
+            ranges: !script.byte().is_multiple_of(4),
+            announces_length: !script.byte().is_multiple_of(4),
             changes_at_request: request(script.byte()),
             fails_from_request: request(script.byte()),
             ..OriginFile::polite(len)
@@ -69,7 +69,7 @@ fn in_a_world(plan: FilePlan, script: &mut Script<'_>) {
             2 => Move::Pause(Duration::from_millis(u64::from(script.byte()) * 200)),
             _ => Move::Read {
                 bytes: script.number(2 * MIB),
-                rate: if script.byte() % 2 == 0 {
+                rate: if script.byte().is_multiple_of(2) {
                     u64::MAX
                 } else {
                     64_000

@@ -9,7 +9,7 @@ mod network;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -337,6 +337,7 @@ fn storm(title: &Title, index: &Index, mut resource: Resource) -> Resource {
     let frames = title.expected.len() / 2;
     let (spec, control) = (resource.spec(), resource.control());
     let working = AtomicBool::new(true);
+    let jumps = AtomicUsize::new(0);
     thread::scope(|scope| {
         let seekers: Vec<_> = (0..4_usize)
             .map(|seeker| {
@@ -364,9 +365,9 @@ fn storm(title: &Title, index: &Index, mut resource: Resource) -> Resource {
                 }
             })
         };
-        let working = &working;
+        let (working, jumps) = (&working, &jumps);
         let reader = scope.spawn(move || {
-            let (mut next, mut jumps) = (0, 0);
+            let mut next = 0;
             let mut buf = [0.0; 512];
             while working.load(Ordering::Relaxed) {
                 let read = resource.read(&mut buf).unwrap();
@@ -380,20 +381,26 @@ fn storm(title: &Title, index: &Index, mut resource: Resource) -> Resource {
                     "frame {frame}: neither the next, {next}, nor one that was asked for"
                 );
                 assert!(buf[..read] == title.expected[frame * 2..frame * 2 + read]);
-                jumps += usize::from(frame != next);
+                jumps.fetch_add(usize::from(frame != next), Ordering::Relaxed);
                 next = frame + read / 2;
             }
-            (resource, jumps)
+            resource
         });
         for seeker in seekers {
             seeker.join().unwrap();
         }
+        // A storm may be over before its reader had its first turn.
+        let last = spec.time(2 * GRID as u64);
+        control.seek(last, SeekMode::Exact).unwrap();
+        let began = Instant::now();
+        while jumps.load(Ordering::Relaxed) == 0 {
+            assert!(began.elapsed() < HANG, "no seek was heard");
+            thread::yield_now();
+        }
         working.store(false, Ordering::Relaxed);
         pauser.join().unwrap();
         // The last word was a resume, so the reader comes to its end.
-        let (resource, jumps) = reader.join().unwrap();
-        assert!(jumps > 0, "no seek was heard");
-        resource
+        reader.join().unwrap()
     })
 }
 

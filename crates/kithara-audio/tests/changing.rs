@@ -150,13 +150,17 @@ fn check_parts(parts: &[(PcmSpec, Vec<f32>)], hertz: &[u32], wholes: &[Vec<f32>]
 #[test]
 fn without_a_change_of_rate_every_frame_is_the_same_one() {
     // Two channels become one and two again: the left is the negative of the right.
-    let mut audio = open(ramp(400_000), AudioConfig::new()).wait().unwrap();
+    let (config, mut events) = listened();
+    let mut audio = open(ramp(400_000), config).wait().unwrap();
     let control = audio.control();
     let mut numbers = Seeded::new(3);
     let (mut next, mut buf) = (0u64, vec![0.0; 9_000]);
     let mut silent = 0;
     for step in 0..40u16 {
         control.set_channels(channels(1 + step % 2));
+        if step == 0 {
+            cross(&mut audio, &mut events);
+        }
         for _ in 0..1 + numbers.below(4) {
             let size = 2 + numbers.below(8_000) as usize;
             let count = audio.read(&mut buf[..size]).unwrap();

@@ -82,7 +82,7 @@ impl Stream {
                 (
                     end.saturating_sub(window),
                     end,
-                    now >= stops && stops % 2 == 0,
+                    now >= stops && stops.is_multiple_of(2),
                 )
             }
         };

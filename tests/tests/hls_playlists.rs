@@ -6,7 +6,7 @@ mod network;
 #[path = "support/hls.rs"]
 mod streams;
 
-use kithara::{ErrorKind, HlsEvent};
+use kithara::{AbrMode, ErrorKind, HlsEvent};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -355,7 +355,7 @@ fn init_sections_that_are_missing_or_out_of_range_are_named() {
     let text = hls::text("aac-48/media.m3u8");
     let map = "#EXT-X-MAP:URI=\"init.mp4\"";
     for (what, new, kind) in [
-        ("none", String::new(), ErrorKind::WrongContent),
+        ("none", String::new(), ErrorKind::Playlist),
         (
             "a range behind it",
             format!("{map},BYTERANGE=\"500@100000\""),
@@ -384,9 +384,38 @@ fn init_sections_that_are_missing_or_out_of_range_are_named() {
         let opened = Listener::try_open(config(&server.url("/aac-48/media.m3u8")));
         let error = opened.err().unwrap_or_else(|| panic!("{what}: it opened"));
         assert_eq!(error.kind(), kind, "{what}: {error:?}");
+        let told = format!("{error:?}");
+        assert!(told.contains("/aac-48/"), "{what}: {told}");
+        if what == "none" {
+            let named = told.contains("segment 0,") && told.contains("the playlist http");
+            assert!(named, "the playlist, and the segment: {told}");
+        }
         let asked = count(&server, "/aac-48/init.mp4") - before;
         assert!(asked <= 7, "{what}: {asked} requests");
     }
+}
+
+#[test]
+fn a_variant_without_its_init_section_is_done_without() {
+    let server = origin();
+    let text = hls::text("aac-160/media.m3u8").replace("#EXT-X-MAP:URI=\"init.mp4\"\n", "");
+    assert!(!text.contains("EXT-X-MAP"), "{text}");
+    let script = Script::file(text.into_bytes()).media_type("application/vnd.apple.mpegurl");
+    server.serve("/aac-160/media.m3u8", script);
+    let config = config(&server.url("/multivariant.m3u8"));
+    let mut listener = Listener::open(config.with_abr_mode(AbrMode::Auto(Some(2))));
+    listener.play().expect("another variant has one");
+    assert_eq!(listener.pcm.len() / 2, 485_100);
+    let told = listener.events();
+    let failed = hls_events(&told).find_map(|event| match event {
+        HlsEvent::SegmentFailed { variant, error, .. } => Some((*variant, format!("{error:?}"))),
+        _ => None,
+    });
+    let (variant, error) = failed.expect("what was wrong with it is told");
+    assert!(
+        variant == 2 && error.contains("NoInitSection"),
+        "{variant}: {error}"
+    );
 }
 
 #[test]

@@ -51,6 +51,13 @@ pub enum DecodeError {
         what: String,
     },
 
+    /// The bytes are fragments of an MP4 whose beginning, which says what they hold, is somewhere else.
+    #[error("{name}: fragments of an MP4 without its beginning")]
+    Headless {
+        /// The redacted name of the run.
+        name: String,
+    },
+
     /// There are no bytes.
     #[error("{name} is empty")]
     Empty {

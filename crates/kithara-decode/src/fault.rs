@@ -22,6 +22,7 @@ pub(crate) enum Fault {
     Truncated(Option<u64>),
     WrongContent(String),
     Empty,
+    Headless,
     TooLarge {
         what: &'static str,
         limit: u64,
@@ -69,6 +70,7 @@ impl Fault {
             },
             Self::WrongContent(what) => DecodeError::WrongContent { name, what },
             Self::Empty => DecodeError::Empty { name },
+            Self::Headless => DecodeError::Headless { name },
             Self::TooLarge { what, limit } => DecodeError::TooLarge {
                 name,
                 what: what.to_owned(),

@@ -48,6 +48,19 @@ pub enum HlsError {
         name: String,
     },
 
+    /// A segment cannot be decoded without an init section, and its playlist names none (EXT-X-MAP).
+    #[error(
+        "segment {sequence}, {segment}, needs an init section, and the playlist {name} names none"
+    )]
+    NoInitSection {
+        /// The redacted URL of the playlist.
+        name: String,
+        /// The media sequence number.
+        sequence: u64,
+        /// The redacted URL of the segment.
+        segment: String,
+    },
+
     /// A segment, or its init section, could not be had, from no variant.
     #[error("segment {sequence} of variant {variant}, {name}, could not be had")]
     Segment {

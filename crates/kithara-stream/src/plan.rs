@@ -103,6 +103,8 @@ pub enum Priority {
 pub enum Rejection {
     /// They are media in which there is nothing to be heard.
     Silent,
+    /// They are fragments of media whose beginning, the init section, does not come before them.
+    Headless,
     /// They are something else, or damaged.
     Damaged {
         /// How, in a few words.

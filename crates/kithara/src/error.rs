@@ -246,7 +246,9 @@ fn of_hls(error: &HlsError) -> ErrorKind {
             PlaylistError::TooLarge { .. } | PlaylistError::NoMemory { .. } => ErrorKind::TooLarge,
             _ => ErrorKind::Playlist,
         },
-        HlsError::Reference { .. } | HlsError::Empty { .. } => ErrorKind::Playlist,
+        HlsError::Reference { .. } | HlsError::Empty { .. } | HlsError::NoInitSection { .. } => {
+            ErrorKind::Playlist
+        }
         HlsError::Missing { .. } => ErrorKind::Truncated,
         // A key of many bytes is none.
         HlsError::KeyLoad { source, .. } => match of_stream(source) {
@@ -266,7 +268,9 @@ fn of_decode(error: &DecodeError) -> ErrorKind {
         DecodeError::Unsupported { .. } => ErrorKind::Unsupported,
         DecodeError::Corrupt { .. } => ErrorKind::Corrupt,
         DecodeError::Truncated { .. } => ErrorKind::Truncated,
-        DecodeError::WrongContent { .. } | DecodeError::Empty { .. } => ErrorKind::WrongContent,
+        DecodeError::WrongContent { .. }
+        | DecodeError::Empty { .. }
+        | DecodeError::Headless { .. } => ErrorKind::WrongContent,
         DecodeError::TooLarge { .. } | DecodeError::OutOfMemory { .. } => ErrorKind::TooLarge,
         _ => ErrorKind::Worker,
     }

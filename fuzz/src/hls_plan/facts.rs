@@ -166,9 +166,10 @@ impl Stage {
             8 => {
                 let resource = self.announced.first().copied().unwrap_or_default();
                 let what = "noise".to_owned();
-                let why = match script.chance(80) {
-                    true => Rejection::Silent,
-                    false => Rejection::Damaged { what },
+                let why = match script.number(4) {
+                    0 => Rejection::Damaged { what },
+                    1 => Rejection::Headless,
+                    _ => Rejection::Silent,
                 };
                 Input::Rejected { resource, why }
             }

@@ -468,6 +468,7 @@ impl Title {
 fn rejection(error: &DecodeError) -> Option<Rejection> {
     let what = match error {
         DecodeError::Empty { .. } => return Some(Rejection::Silent),
+        DecodeError::Headless { .. } => return Some(Rejection::Headless),
         DecodeError::Corrupt { what, .. } | DecodeError::WrongContent { what, .. } => what.clone(),
         DecodeError::Truncated { .. } => "it ends early".to_owned(),
         DecodeError::TooLarge { what, .. } => format!("{what} is too large"),

@@ -401,6 +401,7 @@ impl From<Mp4Error> for Fault {
             Mp4Error::Malformed { .. } | Mp4Error::NoMovie { .. } => {
                 Self::Corrupt(error.to_string())
             }
+            Mp4Error::Headless => Self::Headless,
             Mp4Error::Unsupported { what } => Self::unsupported(what),
             _ => Self::unsupported(error.to_string()),
         }

@@ -22,6 +22,10 @@ pub enum Mp4Error {
         boxes: u32,
     },
 
+    /// A movie fragment comes before any movie box: it belongs to a file whose beginning is somewhere else.
+    #[error("a fragment without its movie box")]
+    Headless,
+
     /// The movie box follows the media, and the source can't seek to it.
     #[error("the movie box follows the media, and the source cannot seek")]
     MovieAtEnd,
@@ -99,6 +103,7 @@ impl From<Mp4Error> for SymphoniaError {
             Mp4Error::Encrypted { .. } => Self::Unsupported("encrypted audio"),
             Mp4Error::NoAudio { .. } => Self::Unsupported("an MP4 without audio"),
             Mp4Error::NoMovie { .. } => Self::DecodeError("no movie box"),
+            Mp4Error::Headless => Self::DecodeError("a fragment without its movie box"),
             Mp4Error::MovieAtEnd => {
                 Self::Unsupported("a movie box after the media of a source that cannot seek")
             }

@@ -137,8 +137,7 @@ fn find_movie(stream: &mut Stream<'_>) -> Result<BoxHeader, Mp4Error> {
         };
         match &header.kind.0 {
             b"moov" => return Ok(header),
-            // A fragment without its initialisation.
-            b"moof" => return Err(no_movie),
+            b"moof" => return Err(Mp4Error::Headless),
             b"mdat"
                 if !stream.is_seekable()
                     && header.body_len().is_none_or(|len| len > MAX_LEADING_MEDIA) =>

@@ -159,14 +159,19 @@ impl HlsPlan {
         let init = item.init.and_then(|init| self.inits.parts.get(init));
         let part = init.filter(|init| init.resource == resource);
         let name = super::shown(&part.unwrap_or(&item.part).source.url);
-        let shown = name.clone();
-        let error = HlsError::Segment {
-            variant: item.variant,
-            sequence: item.sequence,
-            name,
-            source: match why {
-                Rejection::Silent => StreamError::NoSound { name: shown },
-                Rejection::Damaged { what } => StreamError::WrongContent { name: shown, what },
+        let (variant, sequence, shown) = (item.variant, item.sequence, name.clone());
+        let error = match why {
+            // Not the segment is at fault, but the playlist.
+            Rejection::Headless if item.init.is_none() => HlsError::NoInitSection {
+                name: self.list_name(variant),
+                sequence,
+                segment: shown,
+            },
+            why => HlsError::Segment {
+                variant,
+                sequence,
+                name,
+                source: what_is_wrong(shown, why),
             },
         };
         self.wish(Wish::Discard { resource });
@@ -228,6 +233,16 @@ impl HlsPlan {
         let target = abr.decide(self.now, Duration::ZERO).target_variant_index;
         target != variant && !self.gaps.tried.contains(&target)
     }
+}
+
+/// What came is not what it should be.
+fn what_is_wrong(name: String, why: Rejection) -> StreamError {
+    let what = match why {
+        Rejection::Silent => return StreamError::NoSound { name },
+        Rejection::Headless => "fragments without their beginning".to_owned(),
+        Rejection::Damaged { what } => what,
+    };
+    StreamError::WrongContent { name, what }
 }
 
 /// Whether the server has it, but not for us, or not any more: it is asked once more before that counts.

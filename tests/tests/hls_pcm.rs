@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use kithara::file::FileEvent;
 use kithara::{AbrMode, HlsEvent, ResourceEvent, SeekMode};
-use kithara_tests::fixtures::hls;
+use kithara_tests::fixtures::{fragments, hls};
+use kithara_tests::server::{FaultServer, Script};
 use network::*;
 use streams::*;
 
@@ -55,7 +56,7 @@ fn a_playlist_behind_any_name_is_found_by_its_first_bytes() {
     let server = origin();
     let list = hls::file("aac-48/media.m3u8");
     for media_type in ["text/plain", "audio/mpeg", "application/vnd.apple.mpegurl"] {
-        let script = kithara_tests::server::Script::file(list.clone()).media_type(media_type);
+        let script = Script::file(list.clone()).media_type(media_type);
         server.serve("/aac-48/radio", script);
         let before = count(&server, "/aac-48/radio");
         let mut listener = Listener::open(config(&server.url("/aac-48/radio?now")));
@@ -102,8 +103,28 @@ fn a_listener_who_chooses_a_variant_hears_that_one() {
 
 #[test]
 fn twenty_switches_lose_no_frame_and_repeat_none() {
+    assert_switches(&origin());
+}
+
+#[test]
+fn a_variant_that_states_its_times_by_composition_offsets_is_joined_as_well() {
+    const EARLIER: i32 = 20_000;
     let server = origin();
-    let mut lossless = Listener::open(title(&server, "fmp4-flac"));
+    for number in 0..6 {
+        let name = format!("aac-96/{number}.m4s");
+        let segment = hls::file(&name);
+        let decoded = fragments::time(&segment) + EARLIER as u64;
+        let moved = fragments::with_composition(&segment, -EARLIER);
+        let moved = Script::file(fragments::with_time(&moved, decoded));
+        server.serve(&format!("/{name}"), moved.media_type("audio/mp4"));
+    }
+    assert_switches(&server);
+}
+
+/// Listens to the title while it switches to any of its variants, until it has done so twenty times.
+#[track_caller]
+fn assert_switches(server: &FaultServer) {
+    let mut lossless = Listener::open(title(server, "fmp4-flac"));
     lossless.play().expect("it plays");
     let lossy = ["aac-48", "aac-96", "aac-160"].map(hls::fixture);
     let mut state = 20_u64;

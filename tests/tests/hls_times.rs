@@ -182,8 +182,10 @@ fn times_of_32_bits_that_begin_anew_go_on() {
 }
 
 #[test]
-fn samples_that_are_presented_later_than_decoded_are_where_they_were() {
-    for offset in [-1024, 512, 1024, 44_100] {
+fn an_edit_list_counts_from_when_samples_are_presented() {
+    // It begins the presentation at 1024, which with an offset is not the 1024th frame that is decoded.
+    let all = times()[6] as usize;
+    for (offset, front) in [(-1024, 2048), (0, 1024), (512, 512), (1024, 0), (44_100, 0)] {
         let server = origin();
         let later = |_, segment: &[u8]| fragments::with_composition(segment, offset);
         serve(&server, later, durations());
@@ -191,25 +193,38 @@ fn samples_that_are_presented_later_than_decoded_are_where_they_were() {
         listener
             .play()
             .unwrap_or_else(|error| panic!("{offset}: {error:?}"));
-        assert_eq!(
-            hls::fixture(FOLDER).difference(&listener.pcm),
-            None,
-            "{offset}"
-        );
+        assert_eq!(listener.pcm.len() / 2, all - front, "{offset}");
+        let (ours, of) = (1024_usize.saturating_sub(front), front.saturating_sub(1024));
+        assert_title(&listener.pcm, ours..all - front, of, &offset.to_string());
+        assert!(silences(&listener.events()).is_empty());
         for to in [0.0, 3.1, 5.0, 7.9] {
             let to = Duration::from_secs_f64(to);
             let (landed, exact) = listener.seek(to, kithara::SeekMode::Exact).expect("a seek");
             assert!(exact, "{offset}");
             listener.pcm.clear();
             listener.read_samples(60_000).expect("it plays");
-            assert_title(
-                &listener.pcm,
-                0..30_000,
-                landed as usize,
-                &format!("{offset} {to:?}"),
-            );
+            let (what, landed) = (format!("{offset} {to:?}"), landed as usize);
+            // What comes before the first frame of the source has nothing to be compared with.
+            let own = ours.saturating_sub(landed);
+            assert_title(&listener.pcm, own..30_000, landed + own - ours + of, &what);
         }
     }
+}
+
+#[test]
+fn fragments_with_another_offset_than_the_first_play_where_theirs_says() {
+    let server = origin();
+    // The sums are what they were.
+    let other = |number: usize, segment: &[u8]| {
+        let earlier = 3000 * number as u64;
+        let moved = fragments::with_composition(segment, -(earlier as i32));
+        fragments::with_time(&moved, fragments::time(segment) + earlier)
+    };
+    serve(&server, other, durations());
+    let mut listener = Listener::open(title(&server, FOLDER));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture(FOLDER).difference(&listener.pcm), None);
+    assert!(silences(&listener.events()).is_empty());
 }
 
 #[test]

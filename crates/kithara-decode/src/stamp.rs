@@ -39,11 +39,11 @@ pub(crate) struct TrackStamp {
 
 impl TrackStamp {
     /// A time in units of a track, and where by its edit list the presentation begins.
-    pub(crate) fn in_units(time: u64, edit: u64, timescale: u64) -> Self {
-        let nanos = |units: u64| i128::from(units) * NANOS / i128::from(timescale.max(1));
+    pub(crate) fn in_units(time: i128, edit: u64, timescale: u64) -> Self {
+        let nanos = |units: i128| units * NANOS / i128::from(timescale.max(1));
         Self {
             nanos: nanos(time),
-            edit: nanos(edit),
+            edit: nanos(edit.into()),
             wraps_at: None,
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         let stamp = TrackStamp::in_ticks(WRAP + 126_000).after(Duration::ZERO, true);
         assert_eq!(stamp.time, Duration::from_millis(1400));
         assert_eq!(stamp.wraps_at, Some(Duration::new(95_443, 717_688_888)));
-        let huge = TrackStamp::in_units(u64::MAX, 0, 0).after(Duration::MAX, true);
+        let huge = TrackStamp::in_units(u64::MAX.into(), 0, 0).after(Duration::MAX, true);
         assert!(huge.time > Duration::from_secs(1 << 60));
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::errors::{Error, SeekErrorKind};
-use symphonia::core::formats::{self, FormatReader, SeekTo};
+use symphonia::core::formats::{self, SeekTo};
 use symphonia::core::packet::Packet as CodecPacket;
 use symphonia::core::units::Timestamp;
 
@@ -16,7 +16,7 @@ use super::mpeg_header::layer3_settle;
 use crate::demux::{Arrival, Demux, Packet, Track};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
-use crate::mp4::{self, Mp4Error, Mp4Facts, Mp4Options};
+use crate::mp4::{self, Mp4Error, Mp4Facts, Mp4Options, Mp4Reader, Stretch};
 use crate::stamp::TrackStamp;
 use crate::trim::Trim;
 use crate::view::View;
@@ -35,7 +35,7 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
     let parts = options.parts.clone();
     // Whatever is wrong before the first fragment, is wrong with what begins the run.
     let opened = mp4::open(view.stream(), options);
-    let (reader, facts) = opened.inspect_err(|_| parts.blame(0))?;
+    let (reader, mut facts) = opened.inspect_err(|_| parts.blame(0))?;
     let codec = supported(&facts)?;
     let spec = limits::spec(facts.sample_rate, facts.channels.into())?;
     let params = params(reader.as_ref(), &facts)?;
@@ -62,11 +62,16 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
         part,
     };
     demux.find_base()?;
+    // An edit list speaks of when samples play, and without one nothing does before 0.
+    let composition = demux.reader.composition();
+    let before = (composition < 0).then_some(Stretch::WHOLE);
+    let played = facts.stretch.take().or(before);
+    facts.stretch = played.and_then(|stretch| stretch.decoded(composition));
     let ends = Ends {
         facts: &facts,
         clock: demux.clock,
     };
-    let edit = facts.stretch.map_or(0, |stretch| stretch.start);
+    let edit = facts.stretch.and(played).map_or(0, |stretch| stretch.start);
     let header = pre_skip(&params);
     let (frames, trim) = (ends.frames(codec), ends.trim(header));
     // Of what is written before its length is known, the last packet tells where it ends.
@@ -84,7 +89,7 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
         duration,
         metadata: facts.metadata,
         stamp: Some(TrackStamp::in_units(
-            demux.clock.base,
+            i128::from(demux.clock.base) + i128::from(composition),
             edit,
             demux.clock.timescale,
         )),
@@ -112,7 +117,7 @@ fn supported(facts: &Mp4Facts) -> Result<AudioCodec> {
     }
 }
 
-fn params(reader: &dyn FormatReader, facts: &Mp4Facts) -> Result<AudioCodecParameters> {
+fn params(reader: &dyn Mp4Reader, facts: &Mp4Facts) -> Result<AudioCodecParameters> {
     let track = reader
         .tracks()
         .iter()
@@ -223,7 +228,7 @@ fn told_length(frames: u64, left: u64) -> u32 {
 
 /// The packets of the audio track.
 struct IsoDemux {
-    reader: Box<dyn FormatReader>,
+    reader: Box<dyn Mp4Reader>,
     track: u32,
     clock: Clock,
     settle: u64,

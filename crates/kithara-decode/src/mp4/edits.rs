@@ -14,6 +14,13 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// All of the media, which is what plays without a list.
+    pub(crate) const WHOLE: Self = Self {
+        start: 0,
+        end: None,
+        slack: 0,
+    };
+
     /// The one stretch that a list plays, in a movie and a track of these units per second.
     ///
     /// Silence in front of it or behind it is passed over: the first frame of the media is the first frame that plays. `None` where
@@ -43,6 +50,15 @@ impl Stretch {
             };
         }
         stretch
+    }
+
+    /// The same on the timeline of decoding, where media plays by so much later than it is decoded. `None` if it ends before any
+    /// media begins: such a list is not followed.
+    pub(crate) fn decoded(self, composition: i64) -> Option<Self> {
+        let moved = |time: u64| time.saturating_add_signed(composition.saturating_neg());
+        let end = self.end.map(moved);
+        let start = moved(self.start);
+        (end != Some(0)).then_some(Self { start, end, ..self })
     }
 
     /// The end, drawn to the first of these places that it may mean.
@@ -109,6 +125,36 @@ mod tests {
             Stretch::of(&[edit(5, 0)], 0, 0).is_some(),
             "no units at all"
         );
+    }
+
+    #[test]
+    fn a_stretch_is_moved_to_when_its_media_is_decoded() {
+        let (most, least) = (i64::MAX, i64::MIN);
+        for (start, end, composition, decoded) in [
+            (1024, Some(5000), 0, Some((1024, Some(5000)))),
+            (1024, Some(5000), 1000, Some((24, Some(4000)))),
+            (1024, Some(5000), 2000, Some((0, Some(3000)))),
+            (1024, None, 2000, Some((0, None))),
+            (0, None, -1024, Some((1024, None))),
+            // Nothing is left of it.
+            (1024, Some(5000), 5000, None),
+            (1024, Some(5000), most, None),
+            (
+                0,
+                Some(u64::MAX),
+                least,
+                Some((most as u64, Some(u64::MAX))),
+            ),
+        ] {
+            let stretch = Stretch {
+                start,
+                end,
+                slack: 0,
+            };
+            let found = stretch.decoded(composition);
+            let found = found.map(|found| (found.start, found.end));
+            assert_eq!(found, decoded, "{start} {end:?} {composition}");
+        }
     }
 
     #[test]

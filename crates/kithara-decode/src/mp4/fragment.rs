@@ -71,6 +71,7 @@ struct EntryLayout {
 impl EntryLayout {
     const DURATION: u32 = 0x100;
     const SIZE: u32 = 0x200;
+    const COMPOSITION: u32 = 0x800;
 
     fn len(self) -> usize {
         4 * (self.flags >> 8 & 15).count_ones() as usize
@@ -100,8 +101,7 @@ impl TrackRun {
             FourCode(*b"trun"),
             entries.get(start..start.checked_add(len)?)?,
         );
-        // Sample flags and composition offsets, which follow, mean nothing for audio: every sample stands alone and
-        // plays in the order it is decoded.
+        // Sample flags, which follow, mean nothing for audio: every sample stands alone.
         if self.layout.has(EntryLayout::DURATION) {
             timing.0 = bytes.u32().ok()?;
         }
@@ -109,6 +109,15 @@ impl TrackRun {
             timing.1 = bytes.u32().ok()?;
         }
         Some(timing)
+    }
+
+    /// By how much later than it is decoded the first sample plays: the last field of an entry. In either version it is taken
+    /// for signed, as writers do.
+    fn composition(&self, entries: &[u8]) -> i32 {
+        let len = self.layout.len();
+        let field = entries.get(..len).and_then(|entry| entry.last_chunk());
+        let field = field.filter(|_| self.layout.has(EntryLayout::COMPOSITION));
+        field.map_or(0, |field| i32::from_be_bytes(*field))
     }
 
     /// Duration and bytes of the whole run.
@@ -140,6 +149,9 @@ pub(super) struct Fragment {
     /// The time after the last sample.
     pub end: u64,
     pub description: u32,
+    /// By how much later than it is decoded the first sample plays; `None` without one. Audio plays sample after sample, so what
+    /// the others say of themselves means nothing.
+    pub composition: Option<i64>,
     runs: Vec<TrackRun>,
     /// The entries of all runs, as stored.
     entries: Vec<u8>,
@@ -174,6 +186,7 @@ impl Fragment {
             entries,
             time: context.time,
             start: None,
+            composition: None,
             description: context.defaults.description,
             data_end: context.moof_start,
         };
@@ -187,6 +200,7 @@ impl Fragment {
             start: reader.start.unwrap_or(context.time),
             end: reader.time,
             description: reader.description,
+            composition: reader.composition,
             runs: reader.runs,
             entries: reader.entries,
             at: Position::default(),
@@ -345,6 +359,7 @@ struct MoofReader {
     entries: Vec<u8>,
     time: u64,
     start: Option<u64>,
+    composition: Option<i64>,
     description: u32,
     /// The end of the data of the track fragment before, of whatever track.
     data_end: u64,
@@ -475,6 +490,8 @@ impl MoofReader {
             .ok_or_else(|| trun("longer than time itself"))?;
         self.start.get_or_insert(run.time);
         if run.count > 0 {
+            let later = run.composition(entries);
+            self.composition.get_or_insert(later.into());
             let first = self.entries.len();
             memory::extend(&mut self.entries, entries)?;
             run.entries = first..self.entries.len();

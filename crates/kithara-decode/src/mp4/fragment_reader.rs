@@ -10,6 +10,7 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::Metadata;
 use symphonia::core::packet::Packet;
 
+use super::Mp4Reader;
 use super::boxes::{BoxHeader, Bytes};
 use super::error::Mp4Error;
 use super::fragment::{Fragment, FragmentContext, TrackDefaults};
@@ -51,6 +52,10 @@ pub(super) struct FragmentReader<'s> {
     moof: Vec<u8>,
     /// Where a fragment begins that gives no time of its own.
     time: u64,
+    /// By how much later than it is decoded the first sample plays.
+    composition: Option<i64>,
+    /// By how much more than that the present fragment does; `time` has it in it.
+    ahead: i64,
     /// What is added to the times of fragments since their clock began anew.
     shift: i64,
     /// A fragment was read, so that the next one has to follow.
@@ -90,6 +95,8 @@ impl<'s> FragmentReader<'s> {
             presentation: Presentation::new(&track, entry, in_track),
             head: track.table.start(),
             time: track.table.duration(),
+            composition: track.table.composition(),
+            ahead: 0,
             shift: 0,
             begun: false,
             promised,
@@ -207,10 +214,11 @@ impl<'s> FragmentReader<'s> {
             track_id: self.track.id,
             defaults: self.defaults,
             moof_start: moof.start,
-            time: self.time,
+            time: self.time.saturating_add_signed(-self.ahead),
         };
         let mut fragment = Fragment::parse(&body, context, self.fragment.take())?;
         self.moof = body;
+        self.present(&mut fragment);
         let start = fragment.start;
         self.follow(&fragment);
         fragment.shift(self.shift);
@@ -237,6 +245,15 @@ impl<'s> FragmentReader<'s> {
             return Err(Error::ResetRequired);
         }
         Ok(())
+    }
+
+    /// What plays is the sum of time and composition offset (§8.8.8). The offset of the first fragment is told to whoever knows
+    /// the edit list; another one moves its fragment against that.
+    fn present(&mut self, fragment: &mut Fragment) {
+        if let Some(composition) = fragment.composition {
+            self.ahead = composition - *self.composition.get_or_insert(composition);
+        }
+        fragment.shift(self.ahead);
     }
 
     /// In a stretch of a title clocks may begin anew, and encoders be started again, without a word: what is too far away to be
@@ -553,6 +570,12 @@ fn promised_end(movie: &Movie) -> Option<(u64, u64)> {
     }
     let (duration, timescale) = movie_duration(movie)?;
     Some((movie.audio.rescale(duration, timescale)?, duration))
+}
+
+impl Mp4Reader for FragmentReader<'_> {
+    fn composition(&self) -> i64 {
+        self.composition.unwrap_or(0)
+    }
 }
 
 impl FormatReader for FragmentReader<'_> {

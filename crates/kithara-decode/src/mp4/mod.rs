@@ -69,6 +69,13 @@ pub struct Mp4Options {
     pub guard: Guard,
 }
 
+/// The packets of the audio track, at the times at which they are decoded.
+pub trait Mp4Reader: FormatReader {
+    /// By how much later than it is decoded the first packet plays, in units of the track's timescale; edit lists and clocks
+    /// of presentation count from then on (§8.6.1.3, §8.6.6). Of a fragmented file it is known once that packet was read.
+    fn composition(&self) -> i64;
+}
+
 /// What is known of an MP4 before the first packet.
 #[derive(Clone, Debug)]
 pub struct Mp4Facts {
@@ -112,7 +119,7 @@ pub struct Mp4Facts {
 pub fn open<'s>(
     source: MediaSourceStream<'s>,
     options: Mp4Options,
-) -> Result<(Box<dyn FormatReader + 's>, Mp4Facts), Mp4Error> {
+) -> Result<(Box<dyn Mp4Reader + 's>, Mp4Facts), Mp4Error> {
     let mut stream = Stream::new(source, options);
     let moov = find_movie(&mut stream)?;
     let mut movie = read_movie(&mut stream, &moov)?;

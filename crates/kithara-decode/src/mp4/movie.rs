@@ -373,6 +373,10 @@ impl Walk<'_, '_> {
         } else if TableBoxes::KINDS.contains(&header.kind.0) {
             let body = self.stream.body(header, MAX_TABLE)?;
             track.table.take(header.kind, body)?;
+        } else if header.is(b"ctts") {
+            let body = self.stream.body_prefix(header, 16)?;
+            let offset = first_offset(Bytes::new(header.kind, &body));
+            track.table.composition = offset.unwrap_or(0);
         }
         Ok(())
     }
@@ -501,4 +505,13 @@ fn parse_edits(mut bytes: Bytes<'_>) -> Result<Vec<Edit>, Mp4Error> {
         });
     }
     Ok(edits)
+}
+
+/// The composition offset of the first sample (§8.6.1.3), if there is one. Those of the others mean nothing for audio, which plays
+/// sample after sample. In either version they are taken for signed, as writers do.
+fn first_offset(mut ctts: Bytes<'_>) -> Option<i32> {
+    ctts.full_box().ok()?;
+    let count = ctts.u32().ok()?;
+    ctts.skip(4).ok()?;
+    ctts.i32().ok().filter(|_| count > 0)
 }

@@ -15,6 +15,8 @@ pub(super) struct TableBoxes {
     sizes: Option<Sizes>,
     offsets: Vec<u8>,
     wide: bool,
+    /// By how much later than it is decoded the first sample plays (§8.6.1.3).
+    pub composition: i32,
 }
 
 impl TableBoxes {
@@ -182,6 +184,7 @@ pub(super) struct SampleTable {
     /// Of the last sample.
     last_duration: u32,
     media_end: u64,
+    composition: i32,
 }
 
 impl SampleTable {
@@ -203,6 +206,7 @@ impl SampleTable {
             duration: 0,
             last_duration: 0,
             media_end: 0,
+            composition: boxes.composition,
         };
         if table.sizes.count() > 0 {
             table.measure_chunks(entries)?;
@@ -287,6 +291,11 @@ impl SampleTable {
     /// In units of the track's timescale.
     pub fn duration(&self) -> u64 {
         self.duration
+    }
+
+    /// By how much later than it is decoded the first sample plays, in units of the track's timescale; `None` without one.
+    pub fn composition(&self) -> Option<i64> {
+        (self.count > 0).then_some(self.composition.into())
     }
 
     /// Where the last sample begins, if there is one.

@@ -8,6 +8,7 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::Metadata;
 use symphonia::core::packet::Packet;
 
+use super::Mp4Reader;
 use super::error::Mp4Error;
 use super::movie::Movie;
 use super::pcm;
@@ -45,6 +46,12 @@ impl<'s> SampleTableReader<'s> {
             cursor,
             pcm_frames,
         })
+    }
+}
+
+impl Mp4Reader for SampleTableReader<'_> {
+    fn composition(&self) -> i64 {
+        self.table.composition().unwrap_or(0)
     }
 }
 

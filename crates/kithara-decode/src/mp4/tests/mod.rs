@@ -16,7 +16,7 @@ use symphonia::core::units::Timestamp;
 
 use super::{Mp4Error, Mp4Facts, Mp4Options, open};
 
-type Reader = Box<dyn FormatReader>;
+type Reader = Box<dyn super::Mp4Reader>;
 
 /// The bytes of a committed fixture.
 fn fixture(name: &str) -> Vec<u8> {

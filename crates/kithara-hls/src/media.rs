@@ -8,6 +8,7 @@ use crate::data::DateRange;
 use crate::date::ProgramTime;
 use crate::note::{Notes, PlaylistNote};
 use crate::protection::{Encryption, InitSection, Shelf};
+use crate::reload::Pace;
 use crate::segments::Segments;
 
 /// Whether, and how, a playlist changes (EXT-X-PLAYLIST-TYPE).
@@ -35,6 +36,7 @@ pub struct Start {
 pub(crate) struct Facts {
     pub(crate) version: u64,
     pub(crate) target_micros: u64,
+    pub(crate) expected_micros: u64,
     pub(crate) media_sequence: u64,
     pub(crate) discontinuity_sequence: u64,
     pub(crate) playlist_type: Option<PlaylistType>,
@@ -191,6 +193,15 @@ impl MediaPlaylist {
     #[must_use]
     pub fn target_duration(&self) -> Duration {
         Duration::from_micros(self.facts.target_micros)
+    }
+
+    /// How often it is to be asked for, and how often something new can be expected: the target duration, or the longest segment
+    /// where a list has longer ones than it says (RFC 8216 §4.3.3.1 forbids that, and servers do it).
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
+            target: self.target_duration(),
+            expected: Duration::from_micros(self.facts.expected_micros),
+        }
     }
 
     /// Whether nothing will be added or change: an end is announced, or it is of a type that never changes.

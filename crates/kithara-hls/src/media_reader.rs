@@ -68,6 +68,7 @@ impl<'a> MediaReader<'a> {
             facts: Facts {
                 version: 1,
                 target_micros,
+                expected_micros: survey.expected(),
                 ..Facts::default()
             },
             next: Next::default(),

@@ -25,7 +25,7 @@ pub(crate) fn relation(old: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
     if new.first_sequence() >= old_end {
         let missed = new.first_sequence() - old_end;
         let times = u32::try_from(missed).unwrap_or(u32::MAX);
-        let gap = new.target_duration().saturating_mul(times);
+        let gap = new.pace().expected.saturating_mul(times);
         return match gap {
             // Before its first segment, a stream has nothing that could be missed.
             _ if old.is_empty() => Relation::Behind { missed: 0 },

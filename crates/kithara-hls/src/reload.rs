@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Never sooner than this after the last request.
 const LEAST: Duration = Duration::from_secs(1);
+/// Nor later, or a list that says that its segments last for years would never be looked at again;
+const MOST: Duration = Duration::from_secs(120);
+/// and nothing new is expected as late as never.
+const LONGEST: Duration = Duration::from_secs(600);
 /// So many times in a row an unchanged playlist is asked for after half a target duration, and then after a whole one.
 const HURRIED: u32 = 3;
 
@@ -18,10 +22,28 @@ pub enum Freshness {
     Lost,
 }
 
+/// What a list says of its own pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Its target duration: how often it is asked for.
+    pub(crate) target: Duration,
+    /// How often something new can be expected: segments may be longer than the target, which they must not.
+    pub(crate) expected: Duration,
+}
+
+impl Pace {
+    fn clamped(self) -> Self {
+        Self {
+            target: self.target.clamp(LEAST, MOST),
+            expected: self.expected.clamp(LEAST, LONGEST),
+        }
+    }
+}
+
 /// The clock of a playlist that changes. Times are durations since any moment that is the same for all calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reload {
-    target: Duration,
+    pace: Pace,
     /// When the last request for it began.
     requested: Duration,
     /// When it was last seen to change.
@@ -31,9 +53,9 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    pub(crate) fn new(target: Duration, requested: Duration, now: Duration) -> Self {
+    pub(crate) fn new(pace: Pace, requested: Duration, now: Duration) -> Self {
         Self {
-            target,
+            pace: pace.clamped(),
             requested,
             changed: now,
             unchanged: 0,
@@ -43,11 +65,11 @@ impl Reload {
     /// An answer came.
     pub(crate) fn handle_answer(
         &mut self,
-        target: Duration,
+        pace: Pace,
         requested: Duration,
         changed_at: Option<Duration>,
     ) {
-        (self.target, self.requested) = (target, requested);
+        (self.pace, self.requested) = (pace.clamped(), requested);
         match changed_at {
             Some(now) => (self.changed, self.unchanged) = (now, 0),
             None => self.unchanged = self.unchanged.saturating_add(1),
@@ -56,16 +78,21 @@ impl Reload {
 
     /// No answer came.
     pub(crate) fn handle_failure(&mut self, requested: Duration) {
-        self.handle_answer(self.target, requested, None);
+        self.handle_answer(self.pace, requested, None);
+    }
+
+    /// How often something new is expected.
+    pub(crate) fn expected(&self) -> Duration {
+        self.pace.expected
     }
 
     /// When to ask again: a target duration after the last request began, half of that if nothing had changed.
     pub(crate) fn next(&self) -> Duration {
         let hurried = (1..=HURRIED).contains(&self.unchanged);
         let wait = if hurried {
-            self.target / 2
+            self.pace.target / 2
         } else {
-            self.target
+            self.pace.target
         };
         self.requested.saturating_add(wait.max(LEAST))
     }
@@ -82,12 +109,12 @@ impl Reload {
 
     /// When it becomes late, and when it becomes lost.
     pub(crate) fn late_at(&self) -> Duration {
-        let half = self.target.max(LEAST) / 2;
+        let half = self.expected() / 2;
         self.changed.saturating_add(half.saturating_mul(7))
     }
 
     pub(crate) fn lost_at(&self) -> Duration {
-        let wait = self.target.max(LEAST).saturating_mul(10);
+        let wait = self.expected().saturating_mul(10);
         self.changed.saturating_add(wait)
     }
 }
@@ -98,6 +125,13 @@ mod tests {
 
     fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
+    }
+
+    fn pace(millis: u64) -> Pace {
+        Pace {
+            target: at(millis),
+            expected: at(millis),
+        }
     }
 
     #[test]
@@ -113,8 +147,11 @@ mod tests {
             (1_000, 1, 1_000),
             (0, 0, 1_000),
             (0, 1, 1_000),
+            // Nor as late as never.
+            (121_000, 0, 120_000),
+            (u64::MAX, 1, 60_000),
         ] {
-            let mut reload = Reload::new(at(target), at(100), at(300));
+            let mut reload = Reload::new(pace(target), at(100), at(300));
             reload.unchanged = unchanged;
             assert_eq!(reload.next(), at(100 + wait), "{target}, {unchanged}");
         }
@@ -122,12 +159,12 @@ mod tests {
 
     #[test]
     fn a_change_begins_everything_anew() {
-        let mut reload = Reload::new(at(4_000), at(0), at(200));
-        reload.handle_answer(at(4_000), at(4_000), None);
+        let mut reload = Reload::new(pace(4_000), at(0), at(200));
+        reload.handle_answer(pace(4_000), at(4_000), None);
         reload.handle_failure(at(6_000));
         assert_eq!((reload.unchanged, reload.next()), (2, at(8_000)));
         assert_eq!(reload.late_at(), at(14_200));
-        reload.handle_answer(at(2_000), at(8_000), Some(at(8_500)));
+        reload.handle_answer(pace(2_000), at(8_000), Some(at(8_500)));
         assert_eq!((reload.unchanged, reload.next()), (0, at(10_000)));
         for (now, expected) in [
             (8_500, Freshness::Fresh),
@@ -138,5 +175,22 @@ mod tests {
         ] {
             assert_eq!(reload.freshness(at(now)), expected, "{now}");
         }
+    }
+
+    #[test]
+    fn segments_that_are_longer_than_they_may_be_make_nothing_late() {
+        let long = Pace {
+            target: at(1_000),
+            expected: at(12_000),
+        };
+        let reload = Reload::new(long, at(0), at(0));
+        assert_eq!(reload.next(), at(1_000));
+        assert_eq!(
+            (reload.late_at(), reload.lost_at()),
+            (at(42_000), at(120_000))
+        );
+        // Of a thing that never comes it is known some time.
+        let absurd = Reload::new(pace(u64::MAX), at(0), at(0));
+        assert_eq!(absurd.lost_at(), at(6_000_000));
     }
 }

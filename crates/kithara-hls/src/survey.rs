@@ -64,6 +64,17 @@ impl Survey {
         )
     }
 
+    /// Microseconds of the target duration, or of the longest segment if that, rounded, is longer.
+    pub(crate) fn expected(&self) -> u64 {
+        let (target, _) = self.target();
+        let rounded = self.longest.saturating_add(MICROS / 2) / MICROS;
+        if rounded * MICROS > target {
+            self.longest.div_ceil(MICROS) * MICROS
+        } else {
+            target
+        }
+    }
+
     fn handle_tag(&mut self, name: &str, value: &str) {
         self.kind = self.kind.or(kind_of(name));
         let micros = |text: &str| match seconds(text.trim()) {

@@ -46,7 +46,7 @@ impl Window {
     /// A playlist loaded for the first time, by a request that began at `requested`.
     #[must_use]
     pub fn new(playlist: MediaPlaylist, requested: Duration, now: Duration) -> Self {
-        let reload = Reload::new(playlist.target_duration(), requested, now);
+        let reload = Reload::new(playlist.pace(), requested, now);
         Self {
             playlist,
             origin: 0,
@@ -85,7 +85,7 @@ impl Window {
         requested: Duration,
         now: Duration,
     ) -> Merge {
-        let target = playlist.target_duration();
+        let pace = playlist.pace();
         let merge = if self.playlist.is_ended() {
             Merge::Unchanged
         } else {
@@ -93,13 +93,18 @@ impl Window {
         };
         let changed = merge != Merge::Unchanged || self.playlist.is_ended();
         let changed_at = changed.then_some(now);
-        self.reload.handle_answer(target, requested, changed_at);
+        self.reload.handle_answer(pace, requested, changed_at);
         merge
     }
 
     /// It could not be loaded again. The next attempt comes as after an unchanged one.
     pub fn handle_failure(&mut self, requested: Duration) {
         self.reload.handle_failure(requested);
+    }
+
+    /// How often something new is expected.
+    pub(crate) fn expected(&self) -> Duration {
+        self.reload.expected()
     }
 
     /// When to load it again; `None` once it has ended.
@@ -163,7 +168,7 @@ impl Window {
     /// How far behind the live edge to stay: three target durations, or more if the server says so.
     #[must_use]
     pub fn hold_back(&self) -> Duration {
-        let three = self.playlist.target_duration().saturating_mul(3);
+        let three = self.playlist.pace().expected.saturating_mul(3);
         self.playlist
             .hold_back()
             .map_or(three, |told| told.max(three))
@@ -241,7 +246,7 @@ impl Window {
                 }
             }
             Relation::Behind { missed } => {
-                let gap = micros(new.target_duration()).saturating_mul(missed.cast_signed());
+                let gap = micros(new.pace().expected).saturating_mul(missed.cast_signed());
                 let guess = self.edge_micros().saturating_add(gap);
                 let (added, ended) = (new.len() as u64, new.is_ended());
                 // Nobody knows how long the ones in between were, but the world's clock.

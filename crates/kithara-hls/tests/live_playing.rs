@@ -199,19 +199,7 @@ fn a_window_that_stands_still_is_told_and_then_named() {
         "{failure}"
     );
     assert!(world.now < Duration::from_secs(60 + 60), "{:?}", world.now);
-    // Never faster than every second.
-    let times: Vec<_> = world
-        .requests
-        .iter()
-        .filter(|(path, _)| path == "live.m3u8")
-        .map(|(_, at)| *at)
-        .collect();
-    assert!(
-        times
-            .windows(2)
-            .all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)),
-        "{times:?}"
-    );
+    assert_asked_every_second_at_most(&world);
 }
 
 #[test]
@@ -309,6 +297,83 @@ fn a_live_stream_that_never_begins_fails() {
     world.play(Duration::from_secs(60));
     let failure = world.failure.as_ref().expect("a failure");
     assert!(failure.to_string().contains("has not changed"), "{failure}");
+}
+
+/// A live stream with this line for its target duration, in segments of twelve seconds.
+fn with_target(line: &'static str, stops_at: u64) -> World {
+    const LONG: u64 = 12;
+    let origin = move |path: &str, _: usize, now: Duration| match path {
+        "live.m3u8" => {
+            let end = now.as_secs().min(stops_at) / LONG + 20;
+            let first = end - 8;
+            let mut text = format!("#EXTM3U\n{line}#EXT-X-MEDIA-SEQUENCE:{first}\n");
+            for number in first..end {
+                text += &format!("#EXTINF:{LONG},\ns{number}.aac\n");
+            }
+            Answer::Bytes(text.into_bytes())
+        }
+        _ => Answer::Bytes(vec![7; 64_000]),
+    };
+    let mut world = World::new("live.m3u8", |config| config, origin);
+    world.length = Box::new(|_| LONG as f64);
+    world
+}
+
+#[test]
+fn a_target_duration_that_is_none_or_too_short_makes_no_storm_and_nothing_late() {
+    for line in [
+        "#EXT-X-TARGETDURATION:1\n",
+        "#EXT-X-TARGETDURATION:0\n",
+        "#EXT-X-TARGETDURATION:-1\n",
+        "#EXT-X-TARGETDURATION:5.0\n",
+        "#EXT-X-TARGETDURATION:0.1\n",
+        "#EXT-X-TARGETDURATION:18446744073709551616\n",
+        "#EXT-X-TARGETDURATION:\n",
+        "",
+    ] {
+        let mut world = with_target(line, u64::MAX);
+        world.play(HALF_AN_HOUR);
+        assert!(world.failure.is_none(), "{line}{:?}", world.failure);
+        let played = numbers(&world);
+        assert!(played.len() > 140, "{line}{} segments", played.len());
+        assert!(played.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+        no_gap(&world);
+        for event in &world.events {
+            assert!(!matches!(event, HlsEvent::Late { .. }), "{line}{event:?}");
+        }
+        // Nobody who stays behind the edge as far as segments are long ever waits there.
+        let after_start = world.waited < Duration::from_secs(1);
+        assert!(after_start, "{line}waited {:?}", world.waited);
+        assert_asked_every_second_at_most(&world);
+        // If it stands still, that is told, and named in the end.
+        let mut world = with_target(line, 120);
+        world.play(HALF_AN_HOUR);
+        let failure = world.failure.as_ref().and_then(HlsError::from_stream);
+        let lost = matches!(failure, Some(HlsError::Stuck { still, .. }) if still.as_secs() == 120);
+        assert!(lost, "{line}{failure:?}");
+        assert_asked_every_second_at_most(&world);
+    }
+}
+
+#[test]
+fn a_target_duration_of_years_is_not_waited_for() {
+    let mut world = with_target("#EXT-X-TARGETDURATION:300000000\n", 0);
+    world.play(Duration::from_secs(3 * 3600));
+    let failure = world.failure.as_ref().and_then(HlsError::from_stream);
+    assert!(
+        matches!(failure, Some(HlsError::Stuck { .. })),
+        "{failure:?}"
+    );
+    assert!(world.count("live.m3u8") > 10);
+}
+
+fn assert_asked_every_second_at_most(world: &World) {
+    let requests = world.requests.iter();
+    let lists = requests.filter(|(path, _)| path == "live.m3u8");
+    let times: Vec<_> = lists.map(|(_, at)| *at).collect();
+    let pairs = times.windows(2);
+    let soonest = pairs.map(|pair| pair[1] - pair[0]).min();
+    assert!(soonest >= Some(Duration::from_secs(1)), "{times:?}");
 }
 
 /// A live stream of which these segments are announced as missing.

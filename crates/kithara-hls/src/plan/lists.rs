@@ -243,7 +243,7 @@ impl HlsPlan {
         let Some(window) = self.current_window() else {
             return false;
         };
-        let idle = window.playlist().target_duration() * IDLE_TARGETS;
+        let idle = window.expected() * IDLE_TARGETS;
         // Who waits for the first run, or behind one that is over, says nothing.
         let is_last = self.line.items.len() <= self.line.reader + 1;
         let reads = (!self.line.open_run && is_last)
@@ -290,7 +290,7 @@ impl HlsPlan {
             return;
         };
         // After a rest nothing is known before the next answer.
-        let target = window.playlist().target_duration();
+        let target = window.expected();
         let rested = window.next_reload().is_some_and(|at| at + target < now);
         if rested || !self.reloads() {
             return;

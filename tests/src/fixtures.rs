@@ -162,7 +162,8 @@ pub fn demo() -> Vec<u8> {
 }
 
 /// A longer title that is compared with nothing but its own decode in one go, and so not in the manifest: `seek-vbr.mp3` (MP3
-/// of variable rate without a header that says so) or `seek-adts.aac` (AAC-LC).
+/// of variable rate without a header that says so), `seek-adts.aac` (AAC-LC), or `seek-he` and `seek-he-v2` (HE-AAC) with the ending
+/// `aac`, `m4a`, `mp4` (fragmented) or `mkv`.
 ///
 /// # Panics
 /// If it cannot be read.

@@ -82,6 +82,9 @@ fn titles() -> Vec<Title> {
     for (name, media_type) in [
         ("seek-vbr.mp3", "audio/mpeg"),
         ("seek-adts.aac", "audio/aac"),
+        ("seek-he.m4a", "audio/mp4"),
+        ("seek-he-v2.mp4", "audio/mp4"),
+        ("seek-he-v2.mkv", "audio/x-matroska"),
     ] {
         titles.push(Title::new(name, fixtures::unlisted(name), media_type));
     }

@@ -167,6 +167,9 @@ pub struct EncodedPacket<'a> {
     pub data: &'a [u8],
     /// The frames it brings by the container's count; 0 where only decoding tells.
     pub frames: u32,
+    /// The frame of the track its first one is, before anything is trimmed; `None` where only the place within a part of a
+    /// title is known.
+    pub position: Option<u64>,
 }
 
 /// Frames of one packet, lent by the decoder.

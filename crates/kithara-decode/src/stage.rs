@@ -59,6 +59,7 @@ impl Stage<'_> {
         let decoded = decoder.decode(EncodedPacket {
             data: packet.data,
             frames: packet.frames,
+            position: self.position(packet),
         });
         if let Err(PacketError::Failed(reason)) = decoded {
             return Ok(Step::Failed(reason.into_owned()));
@@ -78,6 +79,16 @@ impl Stage<'_> {
             }
             Err(_) => self.replace(packet),
         }
+    }
+
+    /// Where a packet stands in the track. One that is decoded for the next has no place.
+    fn position(&self, packet: &Packet<'_>) -> Option<u64> {
+        let known = !self.part && !packet.primer && self.timeline.exact;
+        known.then(|| {
+            packet
+                .frame
+                .unwrap_or(self.timeline.next + self.timeline.silence)
+        })
     }
 
     /// Compares the container's idea of the position with ours. A hole becomes silence.

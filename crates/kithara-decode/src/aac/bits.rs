@@ -19,6 +19,11 @@ impl<'a> Bits<'a> {
         Some(value)
     }
 
+    /// Goes on by so many bits, perhaps beyond the end.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
     pub(super) fn peek(&self, count: usize) -> Option<u32> {
         self.peek_at(self.at, count)
     }

@@ -7,6 +7,7 @@ use rusty_aac::decode::Decoder;
 use rusty_aac::{Error, config};
 
 use super::config::AacConfig;
+use super::entry::{self, Core};
 use crate::PcmSpec;
 use crate::backend::{Decoded, EncodedPacket, PacketDecoder, PacketError};
 use crate::fault::{Fault, Result};
@@ -14,8 +15,11 @@ use crate::fault::{Fault, Result};
 /// Packets after which noise and sines of replication stand where they stood: 512 of the one, 4 of the other, and each
 /// packet passes 32 slots of as many as there are bands (ISO/IEC 14496-3 §4.6.18.7.6).
 const CYCLE: u64 = 16;
-/// Packets that settle the filter banks of replication, and of parametric stereo.
+/// Packets from an entry on after which nothing is left of what came before it: filter banks, smoothing, parametric stereo.
 const SETTLE: u64 = 3;
+/// Packets among which an entry is looked for. Encoders repeat the header about twice a second, and not each time with
+/// envelopes that begin and end with their packet.
+const SEARCH: u64 = 40;
 
 /// What packets were found to hold.
 pub(super) struct Found {
@@ -73,6 +77,8 @@ pub(crate) struct WideDecoder {
     config: StreamConfig,
     spec: PcmSpec,
     packet_frames: u64,
+    /// Packets among which an entry is still looked for.
+    search: u64,
     samples: Vec<f32>,
 }
 
@@ -85,8 +91,46 @@ impl WideDecoder {
             config,
             spec,
             packet_frames: packet_frames.max(1),
+            search: 0,
             samples: Vec::new(),
         })
+    }
+
+    /// Looks whether this packet is an entry, and if so goes on as if all before it had been decoded.
+    fn find_entry(&mut self, packet: EncodedPacket<'_>) {
+        let Some(frame) = packet.position else {
+            return;
+        };
+        let index = frame / self.packet_frames;
+        if index == 0 {
+            self.search = 0;
+            return;
+        }
+        let core = match self.config.channel_config {
+            1 => Core::Channel,
+            2 => Core::Pair,
+            _ => return,
+        };
+        let is_core = |block: &[u8]| {
+            open(self.config.clone())
+                .is_ok_and(|mut fresh| fresh.decode(block, None).is_ok() && !fresh.saw_sbr())
+        };
+        if !entry::is_entry(packet.data, core, is_core) {
+            return;
+        }
+        self.search = 0;
+        self.start();
+        for _ in 0..index % CYCLE {
+            // What comes out is not the packet before, but leaves noise and sines where that had left them.
+            let _ = self.inner.decode(packet.data, None);
+        }
+    }
+
+    fn start(&mut self) {
+        // It could be made once, so it can be made again.
+        if let Ok(fresh) = open(self.config.clone()) {
+            self.inner = fresh;
+        }
     }
 }
 
@@ -99,6 +143,10 @@ impl PacketDecoder for WideDecoder {
         &mut self,
         packet: EncodedPacket<'_>,
     ) -> std::result::Result<Decoded<'_>, PacketError> {
+        if self.search > 0 {
+            self.search -= 1;
+            self.find_entry(packet);
+        }
         let block = match self.inner.decode(packet.data, None) {
             Ok(block) => block,
             Err(Error::Unsupported(what)) => {
@@ -113,7 +161,7 @@ impl PacketDecoder for WideDecoder {
             || block.sample_rate != self.spec.sample_rate.get()
             || frames != self.packet_frames
         {
-            self.reset();
+            self.start();
             return Err(PacketError::Damaged(Cow::Borrowed(
                 "it changes the layout of the track",
             )));
@@ -123,17 +171,14 @@ impl PacketDecoder for WideDecoder {
     }
 
     fn reset(&mut self) {
-        // It could be made once, so it can be made again.
-        if let Ok(fresh) = open(self.config.clone()) {
-            self.inner = fresh;
-        }
+        self.start();
+        self.search = if self.config.sbr { SEARCH } else { 0 };
     }
 
     fn pre_roll(&self, target: u64) -> u64 {
         if !self.config.sbr {
             return target;
         }
-        let packet = (target / self.packet_frames).saturating_sub(SETTLE);
-        packet / CYCLE * CYCLE * self.packet_frames
+        (target / self.packet_frames).saturating_sub(SETTLE + SEARCH) * self.packet_frames
     }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use super::config::{AacConfig, Sbr};
 use super::doubled::{self, Doubled};
+#[cfg(not(feature = "he-aac"))]
+use super::tail;
 use crate::demux::{Demux, OwnedPacket, Track};
 use crate::fault::{Fault, Result};
 
@@ -101,77 +103,9 @@ fn look<'a>(
     let (mut all, mut marked) = (0, 0);
     for packet in packets {
         all += 1;
-        marked += u32::from(tail::ends_in_sbr(packet));
+        marked += u32::from(!tail::replications(packet).is_empty());
     }
     // One may agree by chance, several in a row do not.
     let sbr = config.core_rate <= USUAL_RATE && marked >= 2 && marked * 4 >= all * 3;
     Ok(sbr.then(|| config.with_found(true, None)))
-}
-
-/// Telling replication without decoding.
-#[cfg(any(test, not(feature = "he-aac")))]
-mod tail {
-    use crate::aac::bits::Bits;
-
-    /// Whether a raw data block ends in a fill element with spectral band replication (§4.4.2.7, `EXT_SBR_DATA`).
-    ///
-    /// Elements can only be told apart from the front by decoding them; but a block ends in `ID_END` and zeros up to a
-    /// whole byte, and fill elements come last, so they can be tried from behind. One block may agree by chance, several
-    /// in a row do not.
-    pub(super) fn ends_in_sbr(block: &[u8]) -> bool {
-        let Some(last) = block.iter().rposition(|byte| *byte != 0) else {
-            return false;
-        };
-        let end = (last + 1) * 8 - block[last].trailing_zeros() as usize;
-        let Some(end) = end.checked_sub(3) else {
-            return false;
-        };
-        let bits = Bits::new(block);
-        bits.peek_at(end, 3) == Some(7) && fill_before(bits, end, 4)
-    }
-
-    /// Whether a fill element with the extension ends at this bit, perhaps with `depth` others behind it.
-    fn fill_before(bits: Bits<'_>, end: usize, depth: u32) -> bool {
-        let short = (1..15).map(|count| (count, 7));
-        let long = (15..=269).map(|count| (count, 15));
-        short.chain(long).any(|(count, head)| {
-            let Some(start) = end.checked_sub(count * 8 + head) else {
-                return false;
-            };
-            let matches = bits.peek_at(start, 3) == Some(6)
-                && if head == 7 {
-                    bits.peek_at(start + 3, 4) == Some(count as u32)
-                } else {
-                    bits.peek_at(start + 3, 4) == Some(15)
-                        && bits.peek_at(start + 7, 8) == Some(count as u32 - 14)
-                };
-            matches
-                && match bits.peek_at(start + head, 4) {
-                    Some(0xd | 0xe) => true,
-                    // Plain filling may come behind.
-                    Some(0) => depth > 0 && fill_before(bits, start, depth - 1),
-                    _ => false,
-                }
-        })
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::ends_in_sbr;
-
-        #[test]
-        fn replication_is_found_at_the_end_of_a_block_and_nowhere_else() {
-            // Filler, then a fill element of one byte with the extension, then the end, then zeros.
-            let block = |payload: u8| {
-                let bits = format!("{:08b}110{:04b}{payload:08b}111", 0b1010_0101, 1);
-                let padded = format!("{bits:0<32}");
-                u32::from_str_radix(&padded, 2).expect("bits").to_be_bytes()
-            };
-            assert!(ends_in_sbr(&block(0xd5)));
-            assert!(ends_in_sbr(&block(0xe5)));
-            assert!(!ends_in_sbr(&block(0x05)));
-            assert!(!ends_in_sbr(&[]));
-            assert!(!ends_in_sbr(&[0, 0, 0]));
-        }
-    }
 }

@@ -5,7 +5,10 @@ mod config;
 #[cfg(feature = "he-aac")]
 mod decoder;
 mod doubled;
+#[cfg(feature = "he-aac")]
+mod entry;
 mod hidden;
+mod tail;
 
 pub(crate) use config::{AacConfig, RATES};
 #[cfg(feature = "he-aac")]

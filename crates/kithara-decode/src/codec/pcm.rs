@@ -174,6 +174,7 @@ mod tests {
             let decoded = decoder.decode(EncodedPacket {
                 data: &bytes,
                 frames: 0,
+                position: None,
             });
             let mut ours = Vec::new();
             crate::interleave::append(&decoded.expect("samples"), 0, &mut ours);

@@ -370,6 +370,7 @@ impl MkvDemux {
             let packet = EncodedPacket {
                 data: &self.block[range],
                 frames: 0,
+                position: None,
             };
             let frames = decoder
                 .decode(packet)
@@ -435,6 +436,7 @@ impl MkvDemux {
             let packet = EncodedPacket {
                 data: &self.block[range],
                 frames: 0,
+                position: None,
             };
             let frames = decoder
                 .decode(packet)

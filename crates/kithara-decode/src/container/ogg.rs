@@ -151,7 +151,11 @@ impl OggDemux {
             let data = self.packets.packet(at);
             frames += match &mut decoder {
                 Some(decoder) => decoder
-                    .decode(EncodedPacket { data, frames: 0 })
+                    .decode(EncodedPacket {
+                        data,
+                        frames: 0,
+                        position: None,
+                    })
                     .map_or(0, |decoded| decoded.frames() as i64),
                 None if self.head.opus.is_some() => opus::frames(data).unwrap_or(0).into(),
                 None => {

@@ -18,7 +18,11 @@ fn params(codec: AudioCodec, config: &[u8]) -> CodecParams {
 }
 
 fn packet(data: &[u8]) -> EncodedPacket<'_> {
-    EncodedPacket { data, frames: 0 }
+    EncodedPacket {
+        data,
+        frames: 0,
+        position: None,
+    }
 }
 
 fn samples(decoder: &mut dyn PacketDecoder, data: &[u8]) -> Vec<f32> {

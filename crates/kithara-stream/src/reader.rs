@@ -7,9 +7,9 @@ use std::sync::Arc;
 use kithara_assets::IndexSlot;
 use kithara_storage::ResourceExt;
 
-use crate::ByteSource;
 use crate::cursor::{Cursor, Lines};
 use crate::feed::Part;
+use crate::{ByteSource, StreamError};
 
 /// Reads one resource while a driver fills it: `Read` and `Seek`, waiting where bytes are still on their way.
 ///
@@ -41,6 +41,23 @@ impl Reader {
             seekable,
         }
     }
+
+    /// Whether the byte it stands at has come, or is behind the end (`false`). It is asked for only if it has to be waited
+    /// for: a failure stays one, however often it is read into.
+    fn wait(&self) -> Result<bool, StreamError> {
+        let mut asked = false;
+        pollster::block_on(poll_fn(|cx| {
+            if !asked {
+                let byte = self.cursor.poll_byte(cx);
+                if byte.is_ready() {
+                    return byte;
+                }
+                asked = true;
+                self.cursor.want();
+            }
+            self.cursor.poll_wanted(cx)
+        }))
+    }
 }
 
 impl Read for Reader {
@@ -57,8 +74,7 @@ impl Read for Reader {
                 }
                 return Ok(read);
             }
-            self.cursor.want();
-            if !pollster::block_on(poll_fn(|cx| self.cursor.poll_wanted(cx)))? {
+            if !self.wait()? {
                 return Ok(0);
             }
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::{Limit, PlaylistError, Problem};
 use crate::limits::ATTRIBUTES;
-use crate::variables::Variables;
+use crate::variables::Definitions;
 
 /// A tag that has attributes, and what is needed to read and to blame it.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Tag<'a> {
     pub(crate) line: u32,
     pub(crate) name: &'static str,
     attributes: Vec<(&'a str, &'a str)>,
-    variables: &'a Variables,
+    variables: &'a Definitions,
 }
 
 impl<'a> Tag<'a> {
@@ -21,7 +21,7 @@ impl<'a> Tag<'a> {
         line: u32,
         name: &'static str,
         value: &'a str,
-        variables: &'a Variables,
+        variables: &'a Definitions,
     ) -> Result<Self, PlaylistError> {
         let mut attributes = Vec::new();
         let mut rest = value;
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn check(list: &str, expected: &[(&str, &str)]) {
-        let variables = Variables::default();
+        let variables = Definitions::new(0);
         let tag = Tag::read(1, "EXT-X-TEST", list, &variables).expect("few attributes");
         assert_eq!(tag.all(), expected, "{list}");
     }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn of_two_the_first_counts_and_an_empty_one_is_none() {
-        let variables = Variables::default();
+        let variables = Definitions::new(0);
         let tag = Tag::read(1, "EXT-X-TEST", r#"A=1,A=2,B="",C=YES,D=yes"#, &variables);
         let tag = tag.expect("few attributes");
         assert_eq!(tag.get("A"), Some("1"));
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn there_are_at_most_sixty_four() {
-        let variables = Variables::default();
+        let variables = Definitions::new(0);
         let list = |count| "A=1,".repeat(count);
         for (count, fits) in [(64, true), (65, false), (16_000, false)] {
             let list = list(count);

@@ -148,4 +148,43 @@ mod tests {
         }
         assert!(passed < 100, "{passed} of 10,000");
     }
+
+    /// What becomes of a segment of some blocks under a key: whether its padding is one, and whether it is taken for media.
+    fn decrypted(key: [u8; 16], ciphertext: &[u8]) -> (bool, bool) {
+        let slot = Arc::new(OnceLock::new());
+        slot.set(Key::new(key)).expect("the first");
+        let mut transforming = Decryption::new(slot, Iv::from_sequence(5)).begin(0);
+        let mut stored = Vec::new();
+        let front = transforming.update(ciphertext, &mut stored);
+        let end = transforming.finish(&mut stored);
+        let padded = end
+            .as_ref()
+            .map_or_else(|why| why.contains("no media"), |()| true);
+        (padded, front.is_ok() && end.is_ok())
+    }
+
+    #[test]
+    fn ten_thousand_wrong_keys_give_no_media() {
+        // To a wrong key any ciphertext is as good as another.
+        let ciphertext: Vec<u8> = (0..64_u8)
+            .map(|byte| byte.wrapping_mul(37) ^ 0xa5)
+            .collect();
+        let mut state = 81_u64;
+        let (mut padded, mut taken) = (0, 0);
+        for _ in 0..10_000 {
+            let mut key = [0; 16];
+            for byte in &mut key {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                *byte = (state >> 56) as u8;
+            }
+            let (has_padding, is_media) = decrypted(key, &ciphertext);
+            padded += usize::from(has_padding);
+            taken += usize::from(is_media);
+        }
+        // Padding proves little: by chance one key in 255 has it.
+        assert!(padded > 10, "{padded} with padding");
+        assert_eq!(taken, 0, "of {padded} with padding");
+    }
 }

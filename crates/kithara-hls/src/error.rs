@@ -92,6 +92,8 @@ pub enum Limit {
     LineBytes,
     /// Bytes of references with all variables replaced.
     ReferenceBytes,
+    /// Bytes of all text with its variables replaced.
+    ReplacedBytes,
     /// Attributes of one tag.
     Attributes,
     /// Segments.
@@ -116,6 +118,7 @@ impl fmt::Display for Limit {
             Self::Bytes => "bytes",
             Self::LineBytes => "bytes in a line",
             Self::ReferenceBytes => "bytes of references",
+            Self::ReplacedBytes => "bytes of text with variables replaced",
             Self::Attributes => "attributes",
             Self::Segments => "segments",
             Self::Variants => "variants and renditions",

@@ -16,7 +16,7 @@ use crate::protection::Keeper;
 use crate::segments::{Flags, New, Segments};
 use crate::survey::{Kind, Survey, kind_of};
 use crate::value::{Seconds, byte_range, duration, integer, seconds};
-use crate::variables::Variables;
+use crate::variables::{Definitions, Variables};
 
 /// The newest version of the protocol whose tags were looked at.
 const NEWEST: u64 = 12;
@@ -43,7 +43,7 @@ enum Length {
 pub(crate) struct MediaReader<'a> {
     context: &'a ParseContext<'a>,
     limits: PlaylistLimits,
-    variables: Variables,
+    variables: Definitions,
     keeper: Keeper,
     segments: Segments,
     facts: Facts,
@@ -62,7 +62,7 @@ impl<'a> MediaReader<'a> {
         let mut reader = Self {
             context,
             limits,
-            variables: Variables::default(),
+            variables: Definitions::new(limits.bytes),
             keeper: Keeper::new(limits.keys),
             segments: Segments::with_room(count.min(limits.segments), text.min(limits.bytes))?,
             facts: Facts {
@@ -238,10 +238,9 @@ impl<'a> MediaReader<'a> {
 
     fn handle_define(&mut self, line: u32, value: &str) -> Result<(), PlaylistError> {
         let none = Variables::default();
-        let tag = Variables::tag(line, value, &none)?;
         let imports = self.context.parent.unwrap_or(&none);
-        let definition = Variables::definition(&tag, imports, self.context.query)?;
-        self.variables.insert(line, definition)
+        let query = self.context.query;
+        self.variables.define(line, value, imports, query)
     }
 
     fn handle_range(&mut self, line: u32, value: &str) -> Result<(), PlaylistError> {

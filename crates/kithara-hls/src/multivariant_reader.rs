@@ -14,7 +14,7 @@ use crate::rendition::AudioRendition;
 use crate::survey::{Kind, kind_of};
 use crate::text::Reference;
 use crate::value::integer;
-use crate::variables::Variables;
+use crate::variables::{Definitions, Variables};
 
 /// A variant whose reference has not come yet.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ struct Pending {
 pub(crate) struct MultivariantReader<'a> {
     context: &'a ParseContext<'a>,
     playlist: MultivariantPlaylist,
+    variables: Definitions,
     pending: Option<Pending>,
     /// Variants and renditions of all sorts.
     count: usize,
@@ -40,6 +41,7 @@ impl<'a> MultivariantReader<'a> {
         let mut reader = Self {
             context,
             playlist: MultivariantPlaylist::default(),
+            variables: Definitions::new(context.limits.bytes),
             pending: None,
             count: 0,
         };
@@ -51,6 +53,7 @@ impl<'a> MultivariantReader<'a> {
             }
         }
         reader.give_up_pending();
+        reader.playlist.variables = reader.variables.into_variables();
         Ok(reader.playlist)
     }
 
@@ -59,7 +62,7 @@ impl<'a> MultivariantReader<'a> {
             "EXT-X-STREAM-INF" => {
                 self.give_up_pending();
                 self.count(line)?;
-                let variables = &self.playlist.variables;
+                let variables = &self.variables;
                 let tag = Tag::read(line, "EXT-X-STREAM-INF", value, variables)?;
                 self.pending = Some(variant(&tag)?);
             }
@@ -70,7 +73,7 @@ impl<'a> MultivariantReader<'a> {
             }
             "EXT-X-MEDIA" => {
                 self.count(line)?;
-                let tag = Tag::read(line, "EXT-X-MEDIA", value, &self.playlist.variables)?;
+                let tag = Tag::read(line, "EXT-X-MEDIA", value, &self.variables)?;
                 match rendition(&tag)? {
                     Some(rendition) => self.playlist.renditions.push(rendition),
                     None if tag.get("TYPE") == Some("AUDIO") => {
@@ -81,7 +84,7 @@ impl<'a> MultivariantReader<'a> {
                 }
             }
             "EXT-X-SESSION-DATA" => {
-                let variables = &self.playlist.variables;
+                let variables = &self.variables;
                 let tag = Tag::read(line, "EXT-X-SESSION-DATA", value, variables)?;
                 let data = SessionData::read(&tag)?;
                 match data.filter(|_| self.playlist.session_data.len() < KEPT) {
@@ -90,17 +93,16 @@ impl<'a> MultivariantReader<'a> {
                 }
             }
             "EXT-X-START" => {
-                let tag = Tag::read(line, "EXT-X-START", value, &self.playlist.variables)?;
+                let tag = Tag::read(line, "EXT-X-START", value, &self.variables)?;
                 self.playlist.start = start(&tag);
                 if self.playlist.start.is_none() {
                     self.playlist.notes.add(line, Oddity::Start);
                 }
             }
             "EXT-X-DEFINE" => {
+                let query = self.context.query;
                 let none = Variables::default();
-                let tag = Variables::tag(line, value, &none)?;
-                let definition = Variables::definition(&tag, &none, self.context.query)?;
-                self.playlist.variables.insert(line, definition)?;
+                self.variables.define(line, value, &none, query)?;
             }
             "EXT-X-INDEPENDENT-SEGMENTS" => self.playlist.independent_segments = true,
             _ if kind_of(name) == Some(Kind::Media) => {
@@ -113,7 +115,7 @@ impl<'a> MultivariantReader<'a> {
     }
 
     fn handle_reference(&mut self, line: u32, text: &str) -> Result<(), PlaylistError> {
-        let reference = self.playlist.variables.replace(line, "URI", text)?;
+        let reference = self.variables.replace(line, "URI", text)?;
         let Some(mut pending) = self.pending.take() else {
             self.playlist.notes.add(line, Oddity::StrayReference);
             return Ok(());

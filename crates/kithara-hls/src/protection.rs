@@ -51,15 +51,28 @@ pub struct InitSection<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Protection {
-    Aes128 { key: Reference, iv: Option<Iv> },
+    Aes128 { key: Compared, iv: Option<Iv> },
     Refused(Box<str>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Map {
-    reference: Reference,
+    reference: Compared,
     range: Option<Range<u64>>,
     protection: u16,
+}
+
+/// A reference by which a key or an init section is found again.
+#[derive(Clone, Debug, Eq, Hash)]
+#[allow(clippy::derived_hash_with_manual_eq)] // Equal as it would be, but tests count it.
+struct Compared(Reference);
+
+impl PartialEq for Compared {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        tests::COMPARISONS.set(tests::COMPARISONS.get() + 1);
+        self.0 == other.0
+    }
 }
 
 /// What the entries of a playlist point at.
@@ -74,7 +87,7 @@ impl Shelf {
         match self.protections.get(usize::from(index)) {
             None => Encryption::Clear,
             Some(Protection::Aes128 { key, iv }) => Encryption::Aes128 {
-                key,
+                key: &key.0,
                 iv: iv.unwrap_or_else(|| Iv::from_sequence(sequence)),
             },
             Some(Protection::Refused(method)) => Encryption::Unsupported { method },
@@ -85,7 +98,7 @@ impl Shelf {
         let map = self.maps.get(usize::from(index))?;
         Some(InitSection {
             index: usize::from(index),
-            reference: &map.reference,
+            reference: &map.reference.0,
             range: map.range.clone(),
             // An encrypted one states its vector, or the playlist was refused.
             encryption: self.encryption(map.protection, 0),
@@ -95,11 +108,11 @@ impl Shelf {
     /// What it takes in memory, beside itself.
     pub(crate) fn heap_bytes(&self) -> usize {
         let text = |protection: &Protection| match protection {
-            Protection::Aes128 { key, .. } => key.as_str().len(),
+            Protection::Aes128 { key, .. } => key.0.as_str().len(),
             Protection::Refused(method) => method.len(),
         };
         let texts: usize = self.protections.iter().map(text).sum();
-        let references = self.maps.iter().map(|map| map.reference.as_str().len());
+        let references = self.maps.iter().map(|map| map.reference.0.as_str().len());
         self.protections.capacity() * size_of::<Protection>()
             + self.maps.capacity() * size_of::<Map>()
             + texts
@@ -112,12 +125,21 @@ impl Shelf {
     }
 }
 
+/// A key in force.
+#[derive(Debug)]
+struct Live {
+    format: Box<str>,
+    protection: Protection,
+    /// Where it is kept, once something was encrypted with it: it may be long, and is in force for as many tags as there are.
+    place: Option<u16>,
+}
+
 /// What is in force while a playlist is read, and what it fills.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shelf: Shelf,
     /// The keys in force, by format (RFC 8216 §4.3.2.4): the newest of each.
-    live: Vec<(Box<str>, Protection)>,
+    live: Vec<Live>,
     known_protections: HashMap<Protection, u16>,
     known_maps: HashMap<Map, u16>,
     /// What the next segment is encrypted with.
@@ -165,7 +187,7 @@ impl Keeper {
             Protection::Refused(format!("{method} with keys of {format}").into())
         } else if method == "AES-128" {
             Protection::Aes128 {
-                key: Reference::new(&tag.need("URI")?),
+                key: Compared(Reference::new(&tag.need("URI")?)),
                 iv: stated_vector(tag)?,
             }
         } else {
@@ -173,17 +195,15 @@ impl Keeper {
         };
         self.replace(tag.line, &format.to_ascii_lowercase(), protection)?;
         // Of several formats, the plain one is the one that is understood.
-        let plain = self.live.iter().find(|(format, _)| &**format == "identity");
-        if let Some((_, protection)) = plain.or(self.live.first()) {
-            let protection = protection.clone();
-            self.protection = self.intern_protection(tag.line, protection)?;
-        }
+        let plain = |live: &Live| &*live.format == "identity";
+        let counts = self.live.iter().position(plain).unwrap_or(0);
+        self.protection = self.place(tag.line, counts)?;
         Ok(())
     }
 
     /// EXT-X-MAP.
     pub(crate) fn handle_map(&mut self, tag: &Tag<'_>) -> Result<(), PlaylistError> {
-        let reference = Reference::new(&tag.need("URI")?);
+        let reference = Compared(Reference::new(&tag.need("URI")?));
         let range = match tag.text("BYTERANGE")? {
             None => None,
             Some(text) => {
@@ -215,31 +235,44 @@ impl Keeper {
         format: &str,
         protection: Protection,
     ) -> Result<(), PlaylistError> {
-        if let Some((_, old)) = self.live.iter_mut().find(|(known, _)| **known == *format) {
-            *old = protection;
+        let new = Live {
+            format: format.into(),
+            protection,
+            place: None,
+        };
+        if let Some(old) = self.live.iter_mut().find(|old| old.format == new.format) {
+            *old = new;
         } else if self.live.len() == KEY_FORMATS {
             return Err(too_many(Limit::KeyFormats, KEY_FORMATS, line));
         } else {
-            self.live.push((format.into(), protection));
+            self.live.push(new);
         }
         Ok(())
     }
 
-    fn intern_protection(
-        &mut self,
-        line: u32,
-        protection: Protection,
-    ) -> Result<u16, PlaylistError> {
-        if let Some(index) = self.known_protections.get(&protection) {
-            return Ok(*index);
+    /// Where a key in force is kept.
+    fn place(&mut self, line: u32, live: usize) -> Result<u16, PlaylistError> {
+        let Some(live) = self.live.get_mut(live) else {
+            return Ok(NONE);
+        };
+        if let Some(place) = live.place {
+            return Ok(place);
         }
-        if self.shelf.protections.len() >= self.most {
-            return Err(too_many(Limit::Keys, self.most, line));
-        }
-        let index = self.shelf.protections.len() as u16;
-        self.shelf.protections.push(protection.clone());
-        self.known_protections.insert(protection, index);
-        Ok(index)
+        let place = match self.known_protections.get(&live.protection) {
+            Some(known) => *known,
+            None if self.shelf.protections.len() >= self.most => {
+                return Err(too_many(Limit::Keys, self.most, line));
+            }
+            None => {
+                let place = self.shelf.protections.len() as u16;
+                self.shelf.protections.push(live.protection.clone());
+                self.known_protections
+                    .insert(live.protection.clone(), place);
+                place
+            }
+        };
+        live.place = Some(place);
+        Ok(place)
     }
 
     fn intern_map(&mut self, line: u32, map: Map) -> Result<u16, PlaylistError> {
@@ -269,5 +302,45 @@ fn too_many(limit: Limit, most: usize, line: u32) -> PlaylistError {
         limit,
         most: most as u64,
         line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::variables::Definitions;
+
+    thread_local! {
+        pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How many keys and init sections are compared where there are so many of each, twice each.
+    fn comparisons(count: usize) -> usize {
+        let (none, mut notes) = (Definitions::new(0), Notes::default());
+        let mut keeper = Keeper::new(count);
+        COMPARISONS.set(0);
+        for index in (0..count).chain(0..count) {
+            let key = format!("METHOD=AES-128,URI=\"key-{index}\",IV=0x{index:032x}");
+            let key = Tag::read(1, "EXT-X-KEY", &key, &none).expect("few attributes");
+            keeper.handle_key(&key, &mut notes).expect("few keys");
+            let map = format!("URI=\"init-{index}\"");
+            let map = Tag::read(1, "EXT-X-MAP", &map, &none).expect("few attributes");
+            keeper.handle_map(&map).expect("few init sections");
+        }
+        assert_eq!(keeper.shelf.protections.len(), count);
+        assert_eq!(keeper.shelf.maps.len(), count);
+        COMPARISONS.get()
+    }
+
+    #[test]
+    fn a_key_is_found_by_few_comparisons_however_many_there_are() {
+        for count in [64, 1024, 4096] {
+            // Once where it is found again, and seldom with another that looks alike.
+            let compared = comparisons(count);
+            assert!(compared >= 2 * count, "{compared}");
+            assert!(compared <= 6 * count + 100, "{compared} for {count}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! EXT-X-DEFINE: names that stand for text.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::attributes::Tag;
@@ -8,6 +9,9 @@ use crate::error::{Limit, PlaylistError, Problem};
 use crate::limits::{LINE_BYTES, VARIABLES};
 
 const TAG: &str = "EXT-X-DEFINE";
+
+/// So many times as much text as a playlist may have it may come to with its variables replaced.
+const EXPANSION: usize = 4;
 
 /// The variables of a playlist. Their values may be secrets: they show themselves in no print.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -28,7 +32,7 @@ impl Variables {
 
     /// What the tag defines: by name and value, from the multivariant playlist that led here, or from the query of this
     /// playlist's own URL, as it stands there.
-    pub(crate) fn definition(
+    fn definition(
         tag: &Tag<'_>,
         imports: &Self,
         query: Option<&str>,
@@ -57,21 +61,58 @@ impl Variables {
         let value = value.ok_or_else(|| tag.wrong(undefined))?;
         Ok((name.into(), value.into()))
     }
+}
 
-    /// Adds what a tag defined. The last of one name counts.
-    pub(crate) fn insert(
+/// The variables of a playlist while it is read.
+///
+/// A name may be short, its value long, and whatever names it a line of a few bytes: what all of that comes to is counted.
+#[derive(Debug)]
+pub(crate) struct Definitions {
+    variables: Variables,
+    /// Bytes of text that there may still be with variables replaced.
+    left: Cell<usize>,
+    most: usize,
+}
+
+impl Definitions {
+    /// With room for some times as much text as a playlist of so many bytes can have.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let most = bytes.saturating_mul(EXPANSION);
+        Self {
+            variables: Variables::default(),
+            left: Cell::new(most),
+            most,
+        }
+    }
+
+    pub(crate) fn into_variables(self) -> Variables {
+        self.variables
+    }
+
+    /// Reads a tag, and adds what it defines. The last of one name counts.
+    pub(crate) fn define(
         &mut self,
         line: u32,
-        (name, value): (Box<str>, Box<str>),
+        value: &str,
+        imports: &Variables,
+        query: Option<&str>,
     ) -> Result<(), PlaylistError> {
-        if self.0.len() == VARIABLES && !self.0.contains_key(&name) {
+        let none = Self::new(0);
+        let tag = Tag::read(line, TAG, value, &none)?;
+        // Looked through each time.
+        let looked = query.filter(|_| tag.get("QUERYPARAM").is_some());
+        self.count(line, looked.map_or(0, str::len))?;
+        let (name, value) = Variables::definition(&tag, imports, query)?;
+        self.count(line, value.len())?;
+        let known = &mut self.variables.0;
+        if known.len() == VARIABLES && !known.contains_key(&name) {
             return Err(PlaylistError::TooLarge {
                 limit: Limit::Variables,
                 most: VARIABLES as u64,
                 line,
             });
         }
-        self.0.insert(name, value);
+        known.insert(name, value);
         Ok(())
     }
 
@@ -97,7 +138,7 @@ impl Variables {
             };
             let problem = Problem::UndefinedVariable;
             let undefined = PlaylistError::Tag { line, tag, problem };
-            replaced.push_str(self.0.get(name).ok_or(undefined)?);
+            replaced.push_str(self.variables.0.get(name).ok_or(undefined)?);
             rest = after;
             if replaced.len() + rest.len() > LINE_BYTES {
                 return Err(PlaylistError::TooLarge {
@@ -108,15 +149,18 @@ impl Variables {
             }
         }
         replaced.push_str(rest);
+        self.count(line, replaced.len())?;
         Ok(Cow::Owned(replaced))
     }
 
-    pub(crate) fn tag<'a>(
-        line: u32,
-        value: &'a str,
-        none: &'a Self,
-    ) -> Result<Tag<'a>, PlaylistError> {
-        Tag::read(line, TAG, value, none)
+    fn count(&self, line: u32, bytes: usize) -> Result<(), PlaylistError> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or(PlaylistError::TooLarge {
+            limit: Limit::ReplacedBytes,
+            most: self.most as u64,
+            line,
+        })?);
+        Ok(())
     }
 }
 
@@ -142,11 +186,12 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn defined(pairs: &[(&str, &str)]) -> Variables {
-        let mut variables = Variables::default();
+    fn defined(pairs: &[(&str, &str)]) -> Definitions {
+        let mut variables = Definitions::new(1 << 20);
         for (name, value) in pairs {
-            let inserted = variables.insert(1, ((*name).into(), (*value).into()));
-            inserted.expect("few variables");
+            let list = format!("NAME=\"{name}\",VALUE=\"{value}\"");
+            let defined = variables.define(1, &list, &Variables::default(), None);
+            defined.expect("few variables");
         }
         variables
     }
@@ -202,7 +247,7 @@ mod tests {
 
     #[test]
     fn variables_come_from_a_value_an_import_or_the_query() {
-        let imports = defined(&[("host", "a.test")]);
+        let imports = defined(&[("host", "a.test")]).into_variables();
         let query = Some("x=1&token=a%2Fb&flag&empty=");
         for (list, expected) in [
             (r#"NAME="n",VALUE="v""#, Ok(("n", "v"))),
@@ -217,13 +262,39 @@ mod tests {
             (r#"QUERYPARAM="flag""#, Err(Problem::UndefinedVariable)),
             (r#"QUERYPARAM="nobody""#, Err(Problem::UndefinedVariable)),
         ] {
-            let none = Variables::default();
-            let tag = Variables::tag(3, list, &none).expect("few attributes");
+            let none = Definitions::new(0);
+            let tag = Tag::read(3, TAG, list, &none).expect("few attributes");
             let definition = Variables::definition(&tag, &imports, query);
             let expected = expected
                 .map(|(name, value)| (name.into(), value.into()))
                 .map_err(|problem| tag.wrong(problem));
             assert_eq!(definition, expected, "{list}");
         }
+    }
+
+    #[test]
+    fn neither_do_many_lines_together() {
+        let mut variables = Definitions::new(1000);
+        let none = Variables::default();
+        let list = format!("NAME=\"a\",VALUE=\"{}\"", "x".repeat(1000));
+        assert_eq!(variables.define(1, &list, &none, None), Ok(()));
+        let of = |outcome: Result<(), PlaylistError>| match outcome {
+            Err(PlaylistError::TooLarge { limit, most, line }) => Some((limit, most, line)),
+            _ => None,
+        };
+        for line in 2..4 {
+            assert_eq!(of(variables.replace(line, "URI", "{$a}").map(drop)), None);
+        }
+        let over = Some((Limit::ReplacedBytes, 4000, 9));
+        assert_eq!(of(variables.replace(9, "URI", "{$a}!").map(drop)), over);
+        // What is copied or looked through for a name is counted as well.
+        let query = format!("b=1&c={}", "x".repeat(900));
+        let define = |variables: &mut Definitions| {
+            of(variables.define(9, "QUERYPARAM=\"b\"", &none, Some(&query)))
+        };
+        assert_eq!(
+            (define(&mut variables), define(&mut variables)),
+            (None, over)
+        );
     }
 }

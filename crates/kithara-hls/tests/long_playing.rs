@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kithara_hls::abr::AbrMode;
+use kithara_hls::drm::{DecryptContext, Iv, Key, aes128_cbc_process_chunk};
 use kithara_hls::{HlsCommand, HlsEvent};
 use world::{Answer, World};
 
@@ -61,6 +62,64 @@ fn hours_of_a_live_stream_whose_every_segment_has_another_init_section() {
     let holds = world.holdings();
     assert!(holds.segments <= 12, "{holds:?}");
     assert!((16..=24).contains(&holds.init_sections), "{holds:?}");
+}
+
+/// What is decrypted of a block by the key that all segments here have.
+fn deciphered(block: [u8; 16]) -> [u8; 16] {
+    let mut context = DecryptContext::new(Key::new([7; 16]), Iv::new([0; 16]));
+    let mut plain = [0; 16];
+    let read = aes128_cbc_process_chunk(&block, &mut plain, &mut context, false);
+    assert_eq!(read, Ok(16));
+    plain
+}
+
+#[test]
+fn four_thousand_keys_are_fetched_once_each_and_few_are_held() {
+    const SEGMENTS: usize = 4096;
+    // Two blocks: the second is padding, and the vector makes the beginning of ADTS of the first.
+    let padded = deciphered([7; 16]).map(|byte| byte ^ 16);
+    let segment = [padded, [7; 16]].concat();
+    let sync = [0xff, 0xf1, 0x50, 0x80];
+    let mut vector = deciphered(padded);
+    for (byte, wanted) in vector.iter_mut().zip(sync) {
+        *byte ^= wanted;
+    }
+    let vector = u128::from_be_bytes(vector);
+    let origin = move |path: &str, _: usize, _: Duration| match path {
+        "list.m3u8" => {
+            let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+            for number in 0..SEGMENTS {
+                write!(
+                    text,
+                    "#EXT-X-KEY:METHOD=AES-128,URI=\"k{number}\",IV=0x{vector:032x}\n#EXTINF:2,\ns{number}.aac\n"
+                )
+                .expect("text has room");
+            }
+            Answer::Bytes((text + "#EXT-X-ENDLIST\n").into_bytes())
+        }
+        _ if path.starts_with('k') => Answer::Bytes(vec![7; 16]),
+        _ => Answer::Bytes(segment.clone()),
+    };
+    let mut world = World::new("list.m3u8", |config| config, origin);
+    world.length = Box::new(|_| 2.0);
+    world.pace = f64::INFINITY;
+    world.latency = Duration::ZERO;
+    let mut most = 0;
+    while !world.is_over() && world.now < HOUR {
+        world.play(Duration::from_secs(1));
+        most = most.max(world.holdings().keys);
+    }
+    assert!(
+        world.ended && world.failure.is_none(),
+        "{:?}",
+        world.failure
+    );
+    assert_eq!(world.played().len(), SEGMENTS);
+    // To look for a key is to look at those.
+    assert!(most <= 160, "{most} keys");
+    for number in 0..SEGMENTS {
+        assert_eq!(world.count(&format!("k{number}")), 1, "{number}");
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fmt::Write as _;
 
-use kithara_hls::{Limit, MediaPlaylist, ParseContext, PlaylistError, PlaylistLimits};
+use kithara_hls::{Limit, MediaPlaylist, ParseContext, Playlist, PlaylistError, PlaylistLimits};
 use support::media;
 
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting what the calling thread has.
@@ -29,6 +30,7 @@ unsafe impl GlobalAlloc for Counting {
         LIVE.set(live);
         PEAK.set(PEAK.get().max(live));
         CALLS.set(CALLS.get() + 1);
+        BYTES.set(BYTES.get() + layout.size());
         // SAFETY: the caller keeps the contract of `alloc`, and this is the same call.
         unsafe { System.alloc(layout) }
     }
@@ -46,11 +48,13 @@ static COUNTING: Counting = Counting;
 /// Lines of a playlist with so many of something.
 type List<'a> = &'a dyn Fn(usize) -> String;
 
-/// What reading a playlist costs beside its text: bytes that stay, bytes at the most, and calls to the allocator.
+/// What reading a playlist costs beside its text: bytes that stay, bytes at the most, calls to the allocator, and how many bytes
+/// those were for.
 struct Cost {
     stays: usize,
     peak: usize,
     calls: usize,
+    bytes: usize,
 }
 
 fn cost(text: &str) -> (Result<MediaPlaylist, PlaylistError>, Cost) {
@@ -62,13 +66,14 @@ fn cost_within(limits: PlaylistLimits, text: &str) -> (Result<MediaPlaylist, Pla
         limits,
         ..ParseContext::default()
     };
-    let (live, calls) = (LIVE.get(), CALLS.get());
+    let (live, calls, bytes) = (LIVE.get(), CALLS.get(), BYTES.get());
     PEAK.set(live);
     let playlist = MediaPlaylist::parse(text.as_bytes(), &context);
     let cost = Cost {
         stays: LIVE.get() - live,
         peak: PEAK.get() - live,
         calls: CALLS.get() - calls,
+        bytes: BYTES.get() - bytes,
     };
     (playlist, cost)
 }
@@ -142,18 +147,83 @@ fn the_work_grows_with_the_lines_and_not_with_their_square() {
         };
         (0..count).map(turn).collect()
     };
+    let each = |count: usize| -> String {
+        let key = |key: usize| {
+            format!(
+                "#EXT-X-KEY:METHOD=AES-128,URI=\"{key}\",IV=0x{key:032}\n#EXT-X-MAP:URI=\"{key}\"\n{key}.ts\n"
+            )
+        };
+        (0..count).map(key).collect()
+    };
     let jumps = |count: usize| "#EXT-X-DISCONTINUITY\n#EXTINF:1,\na\n".repeat(count);
-    let lists: [List<'_>; 3] = [&renewed, &turns, &jumps];
+    let lists: [List<'_>; 4] = [&renewed, &turns, &each, &jumps];
     for list in lists {
         let costs = [1_000, 4_000].map(|count| {
             let text = format!("#EXTM3U\n{}", list(count));
             let (playlist, cost) = cost(&text);
             assert_eq!(playlist.unwrap().len(), count);
-            assert!(cost.stays <= 128 * count, "{}", cost.stays);
-            assert!(cost.peak <= 400 * count, "{}", cost.peak);
+            assert!(cost.stays <= 300 * count, "{}", cost.stays);
+            assert!(cost.peak <= 800 * count, "{}", cost.peak);
+            assert!(cost.bytes <= 16 * text.len(), "{}", cost.bytes);
             cost.calls
         });
         assert!(costs[1] <= costs[0] * 5, "{costs:?}");
+    }
+}
+
+#[test]
+fn what_is_long_and_said_once_is_not_paid_for_by_every_line() {
+    let long = "x".repeat(60_000);
+    let other = "#EXT-X-KEY:METHOD=X,KEYFORMAT=\"f\",URI=\"u\"\na.ts\n".repeat(20_000);
+    let text = format!("#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI=\"{long}\"\n{other}");
+    let (playlist, cost) = cost(&text);
+    assert_eq!(playlist.unwrap().len(), 20_000);
+    assert!(cost.bytes <= 16 * text.len(), "{}", cost.bytes);
+}
+
+#[test]
+fn variables_that_short_lines_make_long_are_refused_together() {
+    let define = format!(
+        "#EXT-X-DEFINE:NAME=\"v\",VALUE=\"{}\"\n",
+        "x".repeat(60_000)
+    );
+    for (line, kind) in [
+        ("{$v}\n", ""),
+        ("#EXT-X-KEY:METHOD=AES-128,URI=\"{$v}\"\n", ""),
+        ("#EXT-X-KEY:METHOD=X,KEYFORMAT=\"{$v}\"\n", ""),
+        ("#EXT-X-MAP:URI=\"{$v}\"\n", ""),
+        ("#EXT-X-DEFINE:IMPORT=\"v\"\n", ""),
+        ("#EXT-X-DEFINE:QUERYPARAM=\"v\"\n", ""),
+        (
+            "{$v}\n",
+            "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MEDIA:TYPE=VIDEO\n",
+        ),
+    ] {
+        let query = format!("v=1&w={}", "x".repeat(60_000));
+        let parent = format!("#EXTM3U\n{define}#EXT-X-MEDIA:TYPE=VIDEO\n");
+        let Ok(Playlist::Multivariant(parent)) =
+            Playlist::parse(parent.as_bytes(), &ParseContext::default())
+        else {
+            panic!("a multivariant playlist");
+        };
+        let context = ParseContext {
+            query: Some(&query),
+            parent: kind.is_empty().then(|| parent.variables()),
+            ..ParseContext::default()
+        };
+        let text = format!("#EXTM3U\n{kind}{define}{}a.ts\n", line.repeat(50_000));
+        let (bytes, live) = (BYTES.get(), LIVE.get());
+        PEAK.set(live);
+        let refused = Playlist::parse(text.as_bytes(), &context).err();
+        let limit = match refused {
+            Some(PlaylistError::TooLarge { limit, .. }) => limit,
+            other => panic!("{line}: {other:?}"),
+        };
+        let expected = [Limit::ReplacedBytes, Limit::ReferenceBytes];
+        assert!(expected.contains(&limit), "{line}: {limit}");
+        let (bytes, peak) = (BYTES.get() - bytes, PEAK.get() - live);
+        assert!(bytes <= 64 << 20, "{line}: {bytes}");
+        assert!(peak <= 32 << 20, "{line}: {peak}");
     }
 }
 

@@ -76,9 +76,7 @@ impl HlsPlan {
         };
         // A stream that goes on for days has many: one that is not in use gives way, and is wiped.
         let count = self.keys.keys.len();
-        let idle = (0..count)
-            .filter(|_| count >= KEYS)
-            .find(|index| !self.is_key_used(*index));
+        let idle = (count >= KEYS).then(|| self.idle_key()).flatten();
         match idle {
             Some(idle) => {
                 self.keys.keys[idle] = key;
@@ -91,11 +89,18 @@ impl HlsPlan {
         }
     }
 
-    fn is_key_used(&self, key: usize) -> bool {
-        let items = self.line.items.iter().map(|item| &item.part);
-        let mut parts = items.chain(&self.inits.parts);
-        let named = parts.any(|part| part.source.key() == Some(key));
-        named || self.keys.keys[key].loading
+    /// A key that nothing laid needs.
+    fn idle_key(&self) -> Option<usize> {
+        let keys = self.keys.keys.iter();
+        let mut used: Vec<bool> = keys.map(|key| key.loading).collect();
+        let items = self.line.items.iter().chain(&self.line.passed);
+        let parts = items.map(|item| &item.part).chain(&self.inits.parts);
+        for part in parts {
+            if let Some(used) = part.source.key().and_then(|key| used.get_mut(key)) {
+                *used = true;
+            }
+        }
+        used.iter().position(|used| !used)
     }
 
     /// Sees to it that a key comes, once.

@@ -8,6 +8,7 @@ pub mod fragments;
 pub mod hls;
 mod long;
 mod segments;
+mod transport;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,6 +21,7 @@ pub use self::covers::{
 };
 pub use self::long::{Generated, formula_sample, long_flac, long_mp3, long_wav};
 pub use self::segments::{Segmented, segmented, with_edit};
+pub use self::transport::{TransportStream, adts_frames};
 
 /// One media file and its facts.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kithara::net::NetOptions;
 use kithara::{ErrorKind, ResourceConfig, SeekMode};
-use kithara_tests::fixtures::{fixture, long_flac, long_mp3, long_wav, unlisted};
+use kithara_tests::fixtures::{TransportStream, fixture, long_flac, long_mp3, long_wav, unlisted};
 use kithara_tests::server::{FaultServer, Gate, Script};
 use network::*;
 
@@ -218,6 +218,15 @@ fn a_fast_seek_by_bisection_takes_five_requests() {
     let ogg = ogg_flac(&flac);
     for to in [57.0, 30.0, 11.5] {
         Case::new("long.ogg", ogg.clone(), to, 5, true).check();
+    }
+}
+
+#[test]
+fn a_fast_seek_by_the_times_of_a_transport_stream_takes_few_requests() {
+    let adts = unlisted("seek-adts.aac").repeat(40);
+    let ts = TransportStream::of_adts(&adts, 44_100);
+    for to in [350.0, 200.0, 60.0] {
+        Case::new("long.ts", ts.clone(), to, 9, true).check();
     }
 }
 

@@ -15,7 +15,7 @@ use kithara::audio::{AudioEvent, SeekId};
 use kithara::{
     Control, Events, PcmSpec, Resource, ResourceConfig, ResourceEvent, SeekMode, TryRecvError,
 };
-use kithara_tests::fixtures::{self, Fixture, demo};
+use kithara_tests::fixtures::{self, Fixture, TransportStream, demo};
 use kithara_tests::server::{FaultServer, Script};
 
 use network::{LOOK_AHEAD, config, local};
@@ -87,6 +87,13 @@ fn titles() -> Vec<Title> {
         ("seek-he-v2.mkv", "audio/x-matroska"),
     ] {
         titles.push(Title::new(name, fixtures::unlisted(name), media_type));
+    }
+    for (name, file, rate) in [
+        ("seek-adts.ts", "seek-adts.aac", 44_100),
+        ("seek-he.ts", "seek-he.aac", 22_050),
+    ] {
+        let stream = TransportStream::of_adts(&fixtures::unlisted(file), rate);
+        titles.push(Title::new(name, stream, "video/mp2t"));
     }
     titles
 }

@@ -31,5 +31,6 @@ mod ticks;
 pub(crate) mod ts;
 mod ts_packet;
 mod ts_reader;
+mod ts_search;
 mod vorbis;
 pub(crate) mod wav;

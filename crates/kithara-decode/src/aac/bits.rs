@@ -20,6 +20,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Goes on by so many bits, perhaps beyond the end.
+    #[cfg(feature = "he-aac")]
     pub(super) fn skip(&mut self, count: usize) {
         self.at += count;
     }

@@ -12,12 +12,13 @@ use super::mpeg_header::{MpegHeader, MpegSyntax};
 use super::ticks::{self, CLOCK, TOLERANCE};
 use super::ts_packet::StreamKind;
 use super::ts_reader::{Mark, TsReader};
+use super::ts_search::Places;
 use crate::damage::Damage;
 use crate::demux::{Arrival, Demux, Packet, Track, note};
 use crate::fault::{Fault, Result};
 use crate::input::Input;
 use crate::stamp::TrackStamp;
-use crate::{MediaDuration, Notice, SeekMode, TrackMetadata, limits, memory};
+use crate::{MediaDuration, Notice, SeekMode, TrackMetadata, limits};
 
 /// Audio looked at for its first frames, and for how much of it goes into a second.
 const LOOK: usize = 8 * 1024;
@@ -40,7 +41,7 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
             }
             let params = adts::params(bytes, &head)?;
             let track = track(AudioCodec::AacLc, params, &reader, length);
-            Ok((track, Box::new(Ts::<AdtsSyntax>::new(reader, head))))
+            Ok(measured(track, Ts::<AdtsSyntax>::new(reader, head)))
         }
         StreamKind::Mpeg => {
             let head = first_frame::<MpegSyntax>(&mut reader)?;
@@ -49,7 +50,7 @@ pub(crate) fn open(input: Input) -> Result<(Track, Box<dyn Demux>)> {
             limits::spec(header.sample_rate, header.channels.into())?;
             let (codec, params) = (header.codec(), mpeg::params(&header));
             let track = track(codec, params, &reader, length);
-            Ok((track, Box::new(Ts::<MpegSyntax>::new(reader, head))))
+            Ok(measured(track, Ts::<MpegSyntax>::new(reader, head)))
         }
     }
 }
@@ -75,6 +76,20 @@ fn track(
         stamp: time.map(TrackStamp::in_ticks),
         notices: Vec::new(),
     }
+}
+
+/// The track with how long it is by its last time, where that is at hand.
+fn measured<S: Syntax>(mut track: Track, mut ts: Ts<S>) -> (Track, Box<dyn Demux>) {
+    if let Some(frames) = ts.measure() {
+        let rate = f64::from(ts.head.sample_rate);
+        let time = Duration::try_from_secs_f64(frames as f64 / rate).ok();
+        track.duration = time.map(MediaDuration::Estimate).or(track.duration);
+    }
+    if !ts.reader.input.is_remote() {
+        // Where it stood. What fails here is told when it is read.
+        let _ = first_frame::<S>(&mut ts.reader);
+    }
+    (track, Box::new(ts))
 }
 
 /// Goes to the first frame that others follow.
@@ -109,51 +124,47 @@ fn first_frame<S: Syntax>(reader: &mut TsReader) -> Result<FrameHead> {
 
 /// How long the whole is, if all of it takes as many bytes as what was looked at.
 fn duration(reader: &TsReader, length: Option<u64>) -> Option<MediaDuration> {
-    let mut marks = reader.marks().filter(|mark| mark.time.is_some());
-    let (first, last) = (marks.next()?, marks.next_back()?);
-    let ticks = last.time?.checked_sub(first.time?)? as f64;
-    let bytes = last
-        .offset
-        .checked_sub(first.offset)
-        .filter(|bytes| *bytes > 0)? as f64;
-    let seconds = ticks / CLOCK as f64 / bytes * length? as f64;
+    let seconds = length? as f64 / bytes_per_second(reader)?;
     let time = Duration::try_from_secs_f64(seconds).ok()?;
     Some(MediaDuration::Estimate(time))
 }
 
-/// A place to go back to.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    frame: u64,
-    offset: u64,
-    zero: Option<i64>,
+/// Bytes per second in what was looked at.
+fn bytes_per_second(reader: &TsReader) -> Option<f64> {
+    let mut marks = reader.marks().filter(|mark| mark.time.is_some());
+    let (first, last) = (marks.next()?, marks.next_back()?);
+    let ticks = last.time?.checked_sub(first.time?)?;
+    let bytes = last.offset.checked_sub(first.offset)?;
+    let is_known = ticks > 0 && bytes > 0;
+    is_known.then(|| bytes as f64 * CLOCK as f64 / ticks as f64)
 }
 
-/// The frames of a transport stream. They are counted; stated times tell how many are missing where some are.
-struct Ts<S> {
-    reader: TsReader,
-    head: FrameHead,
+/// The frames of a transport stream. They are counted; stated times tell how many are missing where some are, and where a
+/// frame far away lies.
+pub(super) struct Ts<S> {
+    pub(super) reader: TsReader,
+    pub(super) head: FrameHead,
     settle: u64,
     /// The place of the next frame.
-    frame: u64,
+    pub(super) frame: u64,
     /// The stated time of frame 0.
-    zero: Option<i64>,
+    pub(super) zero: Option<i64>,
     /// Bytes were lost since the last stated time.
-    lost: bool,
+    pub(super) lost: bool,
     /// Frames of another format in a row.
     strangers: u32,
-    index: Vec<Entry>,
-    notices: Vec<Notice>,
+    pub(super) places: Places,
+    /// Bytes per frame, by the first stated times.
+    pub(super) mean: Option<f64>,
+    pub(super) notices: Vec<Notice>,
     syntax: std::marker::PhantomData<S>,
 }
 
 impl<S: Syntax> Ts<S> {
     fn new(reader: TsReader, head: FrameHead) -> Self {
-        let start = reader.marks().next().map(|mark| Entry {
-            frame: 0,
-            offset: mark.offset,
-            zero: None,
-        });
+        let start = reader.marks().next().map(|mark| mark.offset);
+        let mean = bytes_per_second(&reader);
+        let mean = mean.map(|bytes| bytes / f64::from(head.sample_rate));
         Self {
             settle: S::settle(reader.bytes()),
             reader,
@@ -162,14 +173,15 @@ impl<S: Syntax> Ts<S> {
             zero: None,
             lost: false,
             strangers: 0,
-            index: start.into_iter().collect(),
+            places: Places::begin(start),
+            mean,
             notices: Vec::new(),
             syntax: std::marker::PhantomData,
         }
     }
 
     /// Goes to the next frame and reads it as a whole; `None` at the end.
-    fn locate(&mut self) -> Result<Option<FrameHead>> {
+    pub(super) fn locate(&mut self) -> Result<Option<FrameHead>> {
         loop {
             let bytes = self.reader.bytes();
             if bytes.len() < S::HEAD {
@@ -287,6 +299,7 @@ impl<S: Syntax> Ts<S> {
         let longest = (Damage::LONGEST_GAP as i64).saturating_mul(CLOCK);
         if ahead > longest || frames < -TOLERANCE {
             // Another clock: it goes on from here.
+            self.places.distrust();
             self.zero = Some(zero.wrapping_add(ahead));
         } else if frames >= TOLERANCE || self.lost && frames > 0 {
             self.frame = self
@@ -298,19 +311,9 @@ impl<S: Syntax> Ts<S> {
     }
 
     fn remember(&mut self, mark: Mark) {
-        let stride = u64::from(self.head.sample_rate) / 2;
-        let due = self
-            .index
-            .last()
-            .is_none_or(|last| self.frame >= last.frame + stride);
-        if due && mark.at == self.reader.pos() {
-            let entry = Entry {
-                frame: self.frame,
-                offset: mark.offset,
-                zero: self.zero,
-            };
-            // Without memory the index ends here: what lies behind is walked to.
-            let _ = memory::push(&mut self.index, entry);
+        if mark.at == self.reader.pos() {
+            let stride = u64::from(self.head.sample_rate) / 2;
+            self.places.pass(self.frame, mark.offset, self.zero, stride);
         }
     }
 
@@ -322,7 +325,7 @@ impl<S: Syntax> Ts<S> {
         Ok(())
     }
 
-    fn pass(&mut self, head: &FrameHead) {
+    pub(super) fn pass(&mut self, head: &FrameHead) {
         self.frame = self.frame.saturating_add(u64::from(head.frames));
     }
 }
@@ -348,16 +351,9 @@ impl<S: Syntax> Demux for Ts<S> {
 
     fn seek(&mut self, target: u64, _mode: SeekMode) -> Result<Arrival> {
         let early = target.saturating_sub(self.settle * u64::from(self.head.frames));
-        let near = self.index.partition_point(|entry| entry.frame <= early);
-        let near = near
-            .checked_sub(1)
-            .and_then(|at| self.index.get(at))
-            .copied();
-        // From here if it lies ahead, or else from the nearest place that was passed.
-        let entry = near.or(self.index.first().copied());
-        if let Some(entry) = entry.filter(|entry| self.frame > early || self.frame < entry.frame) {
-            self.reader.restart(entry.offset);
-            (self.frame, self.zero, self.lost) = (entry.frame, entry.zero, false);
+        // From here if it lies ahead, or else from the nearest place that is known.
+        if let Some(place) = self.place_before(early)? {
+            self.stand_on(place);
         }
         while let Some(head) = self.locate()? {
             if self.frame + u64::from(head.frames) > early {

@@ -209,6 +209,26 @@ impl TsReader {
         self.marks.iter()
     }
 
+    /// The first place not before an offset where a packet begins, if all lie as those behind `first` do.
+    pub(super) fn grid(&self, first: u64, offset: u64) -> u64 {
+        first + offset.saturating_sub(first).next_multiple_of(self.step)
+    }
+
+    /// Reads on to the next place where a PES packet's data begin, and moves there; `None` if there is none before the
+    /// packet at `end`.
+    pub(super) fn next_mark(&mut self, end: u64) -> Result<Option<Mark>> {
+        while self.marks.is_empty() {
+            if self.next >= end || !self.fill()? {
+                return Ok(None);
+            }
+        }
+        let mark = self.marks.pop_front();
+        if let Some(mark) = mark {
+            self.skip(mark.at.saturating_sub(self.pos()) as usize);
+        }
+        Ok(mark)
+    }
+
     /// The bytes of the whole, if that is known.
     pub(super) fn len(&self) -> Option<u64> {
         self.input.len()

@@ -29,6 +29,7 @@ mod meter;
 mod pumping;
 mod seeking;
 mod switching;
+mod waiting;
 
 pub use self::holdings::Holdings;
 use self::item::{Inits, Line, Part, State};
@@ -87,6 +88,7 @@ pub struct HlsPlan {
     last_demand: Duration,
     told: Told,
     gaps: failing::Gaps,
+    wait: Option<waiting::Wait>,
     /// When transfers were last looked at.
     looked: Duration,
     /// How long a request takes to be answered, beside what a segment takes to come.
@@ -200,6 +202,7 @@ impl HlsPlan {
             last_demand: Duration::ZERO,
             told: Told::default(),
             gaps: failing::Gaps::default(),
+            wait: None,
             looked: Duration::ZERO,
             pace: pumping::Pace::default(),
             meter: meter::Meter::default(),
@@ -261,6 +264,7 @@ impl HlsPlan {
             self.lay();
         }
         self.announce();
+        self.look_at_wait();
         self.pump();
         self.tell();
     }
@@ -322,7 +326,7 @@ impl Plan for HlsPlan {
                 delay,
                 error,
             } => {
-                self.note_retry(fetch);
+                self.note_retry(fetch, StreamError::Net(Arc::clone(&error)));
                 self.event(HlsEvent::Retrying {
                     attempt,
                     delay,
@@ -357,7 +361,12 @@ impl Plan for HlsPlan {
 
     fn deadline(&self) -> Option<Duration> {
         let loads = self.loads.values().map(Loading::limit);
-        let times = [self.next_reload(), self.next_freshness(), self.next_check()];
+        let times = [
+            self.next_reload(),
+            self.next_freshness(),
+            self.next_check(),
+            self.next_loss_of_patience(),
+        ];
         loads.chain(times.into_iter().flatten()).min()
     }
 }

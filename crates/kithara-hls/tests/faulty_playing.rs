@@ -9,6 +9,7 @@ use std::time::Duration;
 use kithara_hls::abr::AbrMode;
 use kithara_hls::{GapPolicy, HlsConfig, HlsError, HlsEvent, HlsPolicy};
 use kithara_stream::StreamError;
+use kithara_stream::net::{NetError, TimeoutPhase};
 use world::{Answer, World};
 
 const SEGMENTS: u64 = 10;
@@ -361,9 +362,22 @@ fn a_document_that_does_not_come_within_twenty_seconds_is_given_up() {
         };
         let mut world = World::new("m.m3u8", |config| config, origin);
         world.crawls = Some(slow.to_owned());
-        world.play(Duration::from_secs(50));
-        let error = fails(&world);
-        assert!(error.transfer().is_some(), "{slow}: {error:?}");
+        while world.failure.is_none() && world.now < Duration::from_secs(50) {
+            world.play(SECOND / 10);
+        }
+        let Some(StreamError::Net(net)) = fails(&world).transfer() else {
+            panic!("{slow}: {:?}", world.failure);
+        };
+        let throughput = TimeoutPhase::Throughput;
+        let late = matches!(net.root(), NetError::Timeout { phase, .. } if *phase == throughput);
+        assert!(late, "{slow}: {net:?}");
+        let of_key = matches!(fails(&world), HlsError::KeyLoad { .. });
+        assert_eq!(of_key, slow == "key", "{slow}: {:?}", fails(&world));
+        // What came before it took no time.
+        let asked = world.requests.iter().find(|(path, _)| path == slow);
+        let waited = world.now - asked.expect("it was asked for").1;
+        let limit = Duration::from_secs(20);
+        assert!(waited.abs_diff(limit) < SECOND, "{slow}: {waited:?}");
     }
 }
 

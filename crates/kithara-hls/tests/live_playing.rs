@@ -6,11 +6,12 @@ mod world;
 use std::ops::Range;
 use std::time::Duration;
 
-use kithara_hls::{GapPolicy, HlsConfig, HlsError, HlsEvent, HlsPolicy};
+use kithara_hls::{GapPolicy, HlsConfig, HlsError, HlsEvent, HlsPolicy, Merge};
 use kithara_stream::RunCause;
 use world::{Answer, World};
 
 const SEGMENT: u64 = 4;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the origin does with its window.
 #[derive(Clone, Copy, Default)]
@@ -172,6 +173,13 @@ fn numbers_that_begin_anew_are_another_stream_behind_the_one_before() {
         "{anew} of {}",
         played.len()
     );
+    let resets = world.events.iter().filter(|event| {
+        let HlsEvent::PlaylistLoaded { merge, .. } = event else {
+            return false;
+        };
+        *merge == Some(Merge::Reset)
+    });
+    assert_eq!(resets.count(), 1, "and that is told");
     let numbers = numbers(&world);
     assert!(
         numbers[anew..]
@@ -187,12 +195,20 @@ fn a_window_that_stands_still_is_told_and_then_named() {
         ..Live::default()
     };
     let mut world = live.world();
-    world.play(HALF_AN_HOUR);
-    let late = world
-        .events
-        .iter()
-        .any(|event| matches!(event, HlsEvent::Late { .. }));
-    assert!(late);
+    let is_late = |world: &World| {
+        let mut events = world.events.iter();
+        events.any(|event| matches!(event, HlsEvent::Late { .. }))
+    };
+    // The last segment is listed at a minute, and seen by the next reload.
+    let target = Duration::from_secs(SEGMENT);
+    let stops = Duration::from_secs(60);
+    world.play(stops + target * 7 / 2 - SECOND);
+    assert!(!is_late(&world), "{:?}", world.events);
+    world.play(target + SECOND);
+    assert!(is_late(&world), "{:?}", world.events);
+    world.play(stops + target * 10 - SECOND - world.now);
+    assert!(world.failure.is_none(), "{:?}", world.failure);
+    world.play(target + 2 * SECOND);
     let failure = world.failure.as_ref().expect("it is lost");
     assert!(
         matches!(HlsError::from_stream(failure), Some(HlsError::Stuck { .. })),
@@ -266,6 +282,50 @@ fn a_seek_stays_inside_the_window() {
         world.play(Duration::from_secs(20));
         assert!(world.failure.is_none(), "{to}: {:?}", world.failure);
         assert!(facts.start <= world.now + Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_seek_is_to_a_time_whatever_reloads_come_meanwhile() {
+    // Another window with every reload, and every fourth list is lost.
+    let origin = |path: &str, before: usize, now: Duration| match path {
+        "live.m3u8" if before % 4 == 3 => Answer::Status(503),
+        "live.m3u8" => {
+            let first = now.as_secs() / SEGMENT + before as u64 % 3;
+            let mut text = format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:{SEGMENT}\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+            );
+            for number in first..first + 30 {
+                text += &format!("#EXTINF:{SEGMENT},\ns{number}.aac\n");
+            }
+            Answer::Bytes(text.into_bytes())
+        }
+        _ => Answer::Bytes(vec![7; 64_000]),
+    };
+    for offset in [0, 1, 2, 3, 5] {
+        let mut world = World::new("live.m3u8", |config| config, origin);
+        // Segments come slowly: lists are loaded while the first one sought is on its way.
+        world.play(Duration::from_secs(20 + offset));
+        world.rate = Box::new(|_| 9e3);
+        let before = world.heard.len();
+        // Segment 10, wherever it is in the list by then.
+        let to = Duration::from_secs(10 * SEGMENT + 1);
+        let facts = world.seek(to).expect("a run");
+        assert_eq!(facts.start, Duration::from_secs(10 * SEGMENT), "{offset}");
+        let lists = world.count("live.m3u8");
+        world.rate = Box::new(|_| 20e3);
+        world.play(Duration::from_secs(30));
+        assert!(world.count("live.m3u8") > lists + 2, "{offset}");
+        assert!(world.failure.is_none(), "{offset}: {:?}", world.failure);
+        let played = numbers(&world);
+        let sought = &played[before..];
+        assert_eq!(sought.first(), Some(&10), "{offset}: {sought:?}");
+        assert!(
+            sought.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+            "{sought:?}"
+        );
+        assert!(sought.len() > 3, "{offset}: {sought:?}");
+        no_gap(&world);
     }
 }
 

@@ -8,8 +8,8 @@ use kithara_stream::{FetchId, ResourceId, Stored, StreamError, Wish};
 
 use super::item::{Item, Owner, Part, State};
 use super::{HlsPlan, shown};
+use crate::HlsEvent;
 use crate::event::SegmentSource;
-use crate::{HlsError, HlsEvent};
 
 /// No segment has more bytes: 64 MiB are minutes of sound that nobody has compressed.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -32,9 +32,20 @@ fn most_of(owner: Owner) -> u64 {
 }
 
 impl HlsPlan {
-    fn owner_of(&self, fetch: FetchId) -> Option<Owner> {
+    pub(super) fn owner_of(&self, fetch: FetchId) -> Option<Owner> {
         let item = self.line.by_fetch(fetch).map(Owner::Item);
         item.or_else(|| self.inits.by_fetch(fetch).map(Owner::Init))
+    }
+
+    /// The item that a part is of, or is needed by first.
+    pub(super) fn index_of(&self, owner: Owner) -> Option<usize> {
+        match owner {
+            Owner::Item(index) => Some(index),
+            Owner::Init(init) => {
+                let needs = |item: &Item| item.init == Some(init);
+                self.line.items.iter().position(needs)
+            }
+        }
     }
 
     pub(super) fn part(&self, owner: Owner) -> &Part {
@@ -173,6 +184,8 @@ impl HlsPlan {
         let is_file = part.source.is_file();
         (part.spent, part.again) = (0, false);
         part.stored = part.stored.max(until);
+        self.end_wait(owner);
+        let part = self.part_mut(owner);
         if let Some(transfer) = &mut part.transfer {
             let brought = until.saturating_sub(transfer.from);
             let more = brought.saturating_sub(transfer.brought);
@@ -348,23 +361,11 @@ impl HlsPlan {
             // Once more: some servers refuse what they have only just been given.
             return;
         }
-        let name = shown(&part.source.url);
-        let index = match owner {
-            Owner::Item(index) => Some(index),
-            Owner::Init(init) => {
-                let needs = |item: &Item| item.init == Some(init);
-                self.line.items.iter().position(needs)
-            }
-        };
         // Nobody needs the init section any more.
-        let Some(index) = index else { return };
-        let item = &self.line.items[index];
-        let error = HlsError::Segment {
-            variant: item.variant,
-            sequence: item.sequence,
-            name,
-            source: super::failing::lasting(error),
+        let Some(index) = self.index_of(owner) else {
+            return;
         };
+        let error = self.segment_error(index, owner, super::failing::lasting(error));
         self.item_failed(index, error);
     }
 }

@@ -32,6 +32,15 @@ pub(super) struct Gaps {
     doomed: Option<(Duration, HlsError)>,
     /// The gap that was left last. What comes behind it may be missing as well.
     last: Option<Range<Duration>>,
+    /// What was spent on segments that were given up for another variant before they had brought a byte.
+    spent: Vec<Spent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    at: Duration,
+    variant: usize,
+    attempts: u32,
 }
 
 impl Gaps {
@@ -42,7 +51,31 @@ impl Gaps {
 
     /// How much of this there is.
     pub(super) fn len(&self) -> usize {
-        self.lost.len() + self.tried.len()
+        self.lost.len() + self.tried.len() + self.spent.len()
+    }
+
+    /// Attempts on a segment that is laid again.
+    pub(super) fn spent(&self, at: Duration, variant: usize) -> u32 {
+        let is_it = |spent: &&Spent| spent.at == at && spent.variant == variant;
+        self.spent
+            .iter()
+            .find(is_it)
+            .map_or(0, |spent| spent.attempts)
+    }
+
+    /// An item is given up for another. Those that were passed are forgotten.
+    pub(super) fn keep_spent(&mut self, item: &Item, playhead: Duration) {
+        let (at, variant, attempts) = (item.start, item.variant, item.part.all_spent());
+        let other = |spent: &Spent| (spent.at, spent.variant) != (at, variant);
+        self.spent
+            .retain(|spent| spent.at >= playhead && other(spent));
+        if attempts > 0 {
+            self.spent.push(Spent {
+                at,
+                variant,
+                attempts,
+            });
+        }
     }
 
     /// Whether everything is tried for the segment at that time.
@@ -100,6 +133,10 @@ impl HlsPlan {
         let read = self.is_read(index);
         self.gaps.note(start, variant);
         self.exclude(variant);
+        self.note_failure(start, error.clone());
+        if self.has_waited_enough(start) {
+            return self.give_up(index, error);
+        }
         if self.has_another(variant) {
             return self.lay_again(index, RunCause::VariantSwitch);
         }
@@ -197,7 +234,7 @@ impl HlsPlan {
     }
 
     /// The rule of the listener decides what stands for a segment.
-    fn give_up(&mut self, index: usize, error: HlsError) {
+    pub(super) fn give_up(&mut self, index: usize, error: HlsError) {
         let item = &self.line.items[index];
         let (start, end, begins) = (item.start, item.end(), item.opens.or(item.begins));
         let next = (item.variant, item.epoch, item.sequence + 1);
@@ -298,7 +335,7 @@ fn is_empty(error: &HlsError) -> bool {
 }
 
 /// Playlists of two variants may differ a little.
-fn is_near(one: Duration, other: Duration) -> bool {
+pub(super) fn is_near(one: Duration, other: Duration) -> bool {
     one.abs_diff(other) < Duration::from_millis(500)
 }
 

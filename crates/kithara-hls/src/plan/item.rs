@@ -144,6 +144,12 @@ impl Part {
         self.state == State::Whole
     }
 
+    /// Attempts since its last byte, with the one that is under way.
+    pub(super) fn all_spent(&self) -> u32 {
+        let asks = |transfer: &Transfer| transfer.brought == 0 && !transfer.waits_for_key;
+        self.spent + u32::from(self.transfer.as_ref().is_some_and(asks))
+    }
+
     /// Whether it can't be asked for, because nothing but its name is known.
     pub(super) fn is_beyond_reach(&self) -> bool {
         self.state == State::Wanted && self.source.url.scheme() == crate::shelved::SCHEME

@@ -293,7 +293,8 @@ impl HlsPlan {
         self.cursor.run = Some(run);
         self.cursor.at = found.start.saturating_add(found.duration);
         self.cursor.follows = Some((variant, found.epoch, sequence + 1));
-        let part = self.shared(&source).unwrap_or_else(|| self.open(source));
+        let mut part = self.shared(&source).unwrap_or_else(|| self.open(source));
+        part.spent = self.gaps.spent(found.start, variant);
         self.line.items.push_back(Item {
             part,
             variant,

@@ -281,6 +281,7 @@ impl HlsPlan {
             self.load_list(variant, false);
         }
         self.look_at_freshness();
+        self.look_at_patience();
         self.look_at_speed();
     }
 

@@ -179,13 +179,7 @@ impl HlsPlan {
 
     /// What a transfer may spend: little where another variant could have it, or nobody needs it yet.
     fn attempts(&self, owner: Owner) -> Attempts {
-        let index = match owner {
-            Owner::Item(index) => Some(index),
-            Owner::Init(init) => {
-                let needs = |item: &Item| item.init == Some(init);
-                self.line.items.iter().position(needs)
-            }
-        };
+        let index = self.index_of(owner);
         let patient = index.is_some_and(|index| {
             let start = self.line.items[index].start;
             let alone = !self.is_automatic() || self.gaps.is_patient(start);
@@ -194,7 +188,9 @@ impl HlsPlan {
         Attempts {
             spent: self.part(owner).spent,
             until: if patient { u32::MAX } else { AHEAD },
-            waited: Duration::ZERO,
+            waited: index.map_or(Duration::ZERO, |index| {
+                self.waited(self.line.items[index].start)
+            }),
         }
     }
 

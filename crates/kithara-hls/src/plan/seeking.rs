@@ -26,6 +26,7 @@ impl HlsPlan {
             self.let_go(item);
         }
         self.gaps.forget();
+        self.wait = None;
         self.told.edge = None;
         self.stage = Stage::Playing;
         self.cursor = self.cursor_at(variant, to);

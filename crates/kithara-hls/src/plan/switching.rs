@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kithara_abr::{AbrDecision, AbrMode, AbrReason};
-use kithara_stream::{FetchId, RunCause};
+use kithara_stream::RunCause;
 
 use super::item::Item;
 use super::laying::is_first;
@@ -142,7 +142,7 @@ impl HlsPlan {
             return;
         };
         let (variant, sequence, bytes) = (item.variant, item.sequence, transfer.brought);
-        let since = transfer.since;
+        let (since, fails) = (transfer.since, item.part.spent > 0);
         if !self.is_ready(decision.target_variant_index) {
             return;
         }
@@ -154,6 +154,10 @@ impl HlsPlan {
         self.sample(since);
         self.lay_again(index, RunCause::VariantSwitch);
         self.follow(&decision);
+        if fails {
+            // That is not slow.
+            self.exclude(variant);
+        }
     }
 
     /// So many bytes more came, by a transfer that was asked for then.
@@ -182,6 +186,10 @@ impl HlsPlan {
         };
         let at = item.start;
         let opens = item.opens.or(item.begins.filter(is_first));
+        let playhead = self.playhead();
+        for item in self.line.items.iter().skip(index) {
+            self.gaps.keep_spent(item, playhead);
+        }
         self.drop_from(index);
         self.cursor.at = at;
         self.cursor.follows = None;
@@ -199,11 +207,5 @@ impl HlsPlan {
         let under_way = |item: &Item| item.part.transfer.is_some();
         let watched = self.is_automatic() && self.line.items.iter().any(under_way);
         watched.then(|| self.looked + CHECK)
-    }
-
-    pub(super) fn note_retry(&mut self, fetch: FetchId) {
-        if let Some(part) = self.part_of(fetch) {
-            part.spent += 1;
-        }
     }
 }

@@ -9,10 +9,8 @@ use support::{Dice, Remote, drain, each, largest_difference, open, open_source, 
 /// Without noise substitution, whose noise is another after a seek.
 fn repeatable() -> impl Iterator<Item = &'static Fixture> {
     let noisy =
-        |fixture: &&Fixture| fixture.codec.starts_with("Aac") && !fixture.file.contains("nopns");
-    fixtures::playable()
-        .filter(|fixture| fixture.container != "MpegTs")
-        .filter(move |fixture| !noisy(fixture))
+        |fixture: &&Fixture| fixture.codec == "AacLc" && !fixture.file.contains("nopns");
+    fixtures::playable().filter(move |fixture| !noisy(fixture))
 }
 
 /// The samples at a frame, after an exact seek to it.

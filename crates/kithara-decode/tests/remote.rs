@@ -59,6 +59,24 @@ fn the_first_chunk_needs_the_front_and_nothing_else() {
 }
 
 #[test]
+fn what_the_headers_of_ogg_let_expect_is_an_estimate_of_its_length() {
+    for (file, part) in [("ogg-flac.ogg", 1000), ("ogg-vorbis.ogg", 3)] {
+        let fixture = fixture(file);
+        let source = Remote::new(fixture.bytes());
+        let touched = Arc::clone(&source.touched);
+        let mut decoder = open_source(source, file).expect("opens");
+        let real = decoder.spec().time(fixture.source_frames);
+        let Some(MediaDuration::Estimate(time)) = decoder.duration() else {
+            panic!("{file}: {:?}", decoder.duration());
+        };
+        assert!(time.abs_diff(real) <= real / part, "{file}: {time:?}");
+        assert_eq!(touched.jumps(), 0, "{file}");
+        drain(decoder.as_mut(), file).1.expect("ends");
+        assert_eq!(decoder.duration(), Some(MediaDuration::Exact(real)));
+    }
+}
+
+#[test]
 fn a_seek_in_constant_rate_mp3_takes_one_jump() {
     let bytes = fixtures::long_mp3(3).bytes;
     let source = Remote::new(bytes);

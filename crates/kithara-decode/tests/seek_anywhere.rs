@@ -8,8 +8,7 @@ use support::{Dice, Remote, drain, each, largest_difference, open, open_source, 
 
 /// Without noise substitution, whose noise is another after a seek.
 fn repeatable() -> impl Iterator<Item = &'static Fixture> {
-    let noisy =
-        |fixture: &&Fixture| fixture.codec == "AacLc" && !fixture.file.contains("nopns");
+    let noisy = |fixture: &&Fixture| fixture.codec == "AacLc" && !fixture.file.contains("nopns");
     fixtures::playable().filter(move |fixture| !noisy(fixture))
 }
 

@@ -1,8 +1,10 @@
 //! One link of Ogg, with Vorbis, Opus or FLAC in it (RFC 3533; Vorbis I §A; RFC 7845; the FLAC mapping of RFC 9639 §10.1).
 
+use std::time::Duration;
+
 use kithara_stream::ContainerFormat;
 
-use super::ogg_head::Head;
+use super::ogg_head::{Head, Promise};
 use super::ogg_packets::Packets;
 use super::ogg_search::Search;
 use super::vorbis::BlockSizes;
@@ -106,10 +108,21 @@ impl OggDemux {
         };
         let trim = (front > 0 || total.is_some()).then_some(trim);
         let spec = self.head.spec;
-        Ok((
-            trim,
-            decoded.map(|frames| MediaDuration::Estimate(spec.time(frames))),
-        ))
+        let length = decoded.map(|frames| spec.time(frames));
+        let length = length.or_else(|| self.promised());
+        Ok((trim, length.map(MediaDuration::Estimate)))
+    }
+
+    /// How long the headers promise it to be.
+    fn promised(&self) -> Option<Duration> {
+        match self.head.promise {
+            Promise::Nothing => None,
+            Promise::Frames(frames) => Some(self.head.spec.time(frames)),
+            Promise::BitRate(rate) => {
+                let bytes = self.packets.input.len()?.checked_sub(self.packets.first)?;
+                Duration::try_from_secs_f64(bytes as f64 * 8.0 / f64::from(rate)).ok()
+            }
+        }
     }
 
     /// Where the first decoded frame stands in the file's timeline.

@@ -28,6 +28,18 @@ pub(super) struct Head {
     pub(super) blocks: Option<BlockSizes>,
     /// How many frames a packet brings at most, where the headers tell.
     pub(super) most: i64,
+    /// What the headers let expect of how long it is.
+    pub(super) promise: Promise,
+}
+
+/// What headers say of the length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    Nothing,
+    /// Frames.
+    Frames(u64),
+    /// Bits per second, as they were meant to be.
+    BitRate(u32),
 }
 
 impl Head {
@@ -78,6 +90,11 @@ impl Head {
             blocks: BlockSizes::parse(ident, &setup),
             // The higher half of byte 28 is the size of a long block, as a power of two; a packet brings half of that.
             most: 1 << (ident[28] >> 4) >> 1,
+            // Signed, and 0 or less where the encoder aimed at none.
+            promise: match i32::from_le_bytes(codec::array(ident, 20)) {
+                rate @ 1.. => Promise::BitRate(rate.unsigned_abs()),
+                _ => Promise::Nothing,
+            },
         })
     }
 
@@ -95,6 +112,7 @@ impl Head {
             opus: Some(head),
             blocks: None,
             most: 0,
+            promise: Promise::Nothing,
         })
     }
 
@@ -131,6 +149,7 @@ impl Head {
             opus: None,
             blocks: None,
             most: 0,
+            promise: info.total.map_or(Promise::Nothing, Promise::Frames),
         })
     }
 }

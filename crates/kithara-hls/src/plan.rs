@@ -24,9 +24,11 @@ mod item;
 mod keeping;
 mod keyring;
 mod laying;
+mod leading;
 mod lists;
 mod meter;
 mod pumping;
+mod rejecting;
 mod seeking;
 mod switching;
 mod waiting;
@@ -89,6 +91,7 @@ pub struct HlsPlan {
     told: Told,
     gaps: failing::Gaps,
     wait: Option<waiting::Wait>,
+    rejections: rejecting::Rejections,
     /// When transfers were last looked at.
     looked: Duration,
     /// How long a request takes to be answered, beside what a segment takes to come.
@@ -203,6 +206,7 @@ impl HlsPlan {
             told: Told::default(),
             gaps: failing::Gaps::default(),
             wait: None,
+            rejections: rejecting::Rejections::default(),
             looked: Duration::ZERO,
             pace: pumping::Pace::default(),
             meter: meter::Meter::default(),

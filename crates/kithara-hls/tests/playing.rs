@@ -372,8 +372,12 @@ fn what_does_not_decode_comes_from_another_variant_or_is_a_gap() {
     for policy in [GapPolicy::Silence, GapPolicy::Stop] {
         let mut world = World::new("list.m3u8", gaps(policy), |path, _, _| one(path));
         world.play(second(10));
-        world.reject();
+        for _ in 0..2 {
+            world.reject();
+            world.play(second(1));
+        }
         world.play(LONG);
+        assert_eq!(world.count("s2.aac"), 2, "{policy:?}");
         match policy {
             GapPolicy::Stop => {
                 let failure = world.failure.as_ref().expect("it stops");
@@ -390,4 +394,33 @@ fn what_does_not_decode_comes_from_another_variant_or_is_a_gap() {
             }
         }
     }
+}
+
+#[test]
+fn what_does_not_decode_is_had_once_more_behind_what_came_before_it() {
+    let second = Duration::from_secs;
+    let mut world = World::new("list.m3u8", |config| config, |path, _, _| one(path));
+    world.play(second(10));
+    world.reject();
+    let facts = world.run_facts().pop().expect("a run").clone();
+    // The segment before leads in.
+    assert_eq!((facts.cause, facts.start), (RunCause::Again, second(4)));
+    world.play(LONG);
+    assert!(world.ended && world.failure.is_none());
+    for number in 0..20 {
+        let expected = if number == 2 { 2 } else { 1 };
+        let asked = world.count(&format!("s{number}.aac"));
+        // What was on its way behind it may have been dropped with it.
+        assert!(
+            asked == expected || number > 2 && asked <= 2,
+            "s{number}: {asked}"
+        );
+    }
+    assert_eq!(world.played().last(), Some(&"s19.aac"));
+    // A seek brings no more attempts.
+    world.seek(second(9));
+    world.play(second(1));
+    world.reject_behind(0);
+    world.play(LONG);
+    assert!(world.failure.is_some());
 }

@@ -67,6 +67,8 @@ pub enum RunCause {
     Seek,
     /// Another variant was chosen.
     VariantSwitch,
+    /// The same variant goes on: what came of it did not decode, and is had once more.
+    Again,
     /// The playlist announced a discontinuity.
     Discontinuity,
     /// What lies between the run before and this one cannot be had, and silence stands for it.

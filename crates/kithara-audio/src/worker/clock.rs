@@ -128,7 +128,7 @@ impl Stamped {
             _ if start.abs_diff(reached) <= self.spec.frames(SAME) => reached,
             RunCause::Gap | RunCause::Skip => start.max(reached),
             // It may begin earlier, so that its decoder settles.
-            RunCause::VariantSwitch => start,
+            RunCause::VariantSwitch | RunCause::Again => start,
             _ => reached,
         }
     }

@@ -170,7 +170,8 @@ impl Title {
         if let Some(join) = self.current.as_mut().and_then(|run| run.join.as_mut()) {
             join.fresh = false;
         }
-        if join.cause != RunCause::VariantSwitch || self.splice.reached().is_none() {
+        let goes_on = matches!(join.cause, RunCause::VariantSwitch | RunCause::Again);
+        if !goes_on || self.splice.reached().is_none() {
             return;
         }
         let ramp = !join.prepared;

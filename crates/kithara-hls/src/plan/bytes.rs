@@ -80,8 +80,8 @@ impl HlsPlan {
         {
             self.event(HlsEvent::NotKept { reason });
         }
-        let part = self.part_mut(owner);
         let front = stored.coverage.covered_from(0);
+        let part = self.part_mut(owner);
         if stored.end.is_some_and(|end| front >= end) {
             if part.is_whole() {
                 return;
@@ -94,6 +94,12 @@ impl HlsPlan {
             }
             return self.part_whole(owner, front, Duration::ZERO, SegmentSource::Cache);
         }
+        if let Owner::Item(index) = owner
+            && self.leave_lead_in(index)
+        {
+            return;
+        }
+        let part = self.part_mut(owner);
         // Its end may be known to nobody else.
         let ended = part.is_whole() && front >= part.stored;
         if ended || part.transfer.is_some() {
@@ -113,7 +119,7 @@ impl HlsPlan {
         }
     }
 
-    fn open_anew(&mut self, owner: Owner) {
+    pub(super) fn open_anew(&mut self, owner: Owner) {
         let old = self.part(owner);
         let (resource, source) = (old.resource, old.source.clone());
         self.wish(Wish::Discard { resource });
@@ -306,6 +312,9 @@ impl HlsPlan {
     ) {
         let Owner::Item(index) = owner else { return };
         let item = &self.line.items[index];
+        if item.leads_in {
+            return;
+        }
         let source = match item.part.source.is_file() {
             true => SegmentSource::Disk,
             false => source,
@@ -357,8 +366,9 @@ impl HlsPlan {
 
     pub(super) fn part_failed(&mut self, owner: Owner, error: StreamError) {
         let part = self.part_mut(owner);
-        if super::failing::is_refusal(&error) && !std::mem::replace(&mut part.again, true) {
-            // Once more: some servers refuse what they have only just been given.
+        let once_more = super::failing::is_refusal(&error) || super::failing::is_page(&error);
+        if once_more && !std::mem::replace(&mut part.again, true) {
+            // Some servers refuse what they have only just been given, or have a page in its place for a moment.
             return;
         }
         // Nobody needs the init section any more.

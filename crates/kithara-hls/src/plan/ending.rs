@@ -16,6 +16,10 @@ impl HlsPlan {
     pub(super) fn announce(&mut self) {
         while let Some(item) = self.line.items.get(self.line.announced) {
             if let Some(cause) = item.begins.filter(|_| !self.line.begun) {
+                if item.leads_in && !item.part.is_opened() {
+                    // It may not be there, and then the run begins later.
+                    return;
+                }
                 // A run that is closed can't be cut off any more: all of it has to be there.
                 let before = self.line.items.iter().take(self.line.announced);
                 if !before.clone().all(|item| self.is_there(item)) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kithara_stream::net::NetError;
-use kithara_stream::{Rejection, ResourceId, RunCause, StreamError, Wish};
+use kithara_stream::{RunCause, StreamError, Wish};
 
 use super::item::{Item, State, Transfer};
 use super::pumping::AHEAD;
@@ -119,10 +119,15 @@ impl Gaps {
 impl HlsPlan {
     /// A segment, its init section or its key could not be had from its variant.
     pub(super) fn item_failed(&mut self, index: usize, error: HlsError) {
-        if self.stage == Stage::Failed {
+        if self.stage == Stage::Failed || self.goes_elsewhere(index, &error) {
             return;
         }
-        let item = &self.line.items[index];
+        self.go_without(index, error);
+    }
+
+    /// Whether another variant has the stretch as well: it comes from there.
+    pub(super) fn goes_elsewhere(&mut self, index: usize, error: &HlsError) -> bool {
+        let item = self.line.heard_at(index);
         let (variant, sequence, start) = (item.variant, item.sequence, item.start);
         let told = error.clone();
         self.event(HlsEvent::SegmentFailed {
@@ -130,16 +135,23 @@ impl HlsPlan {
             sequence,
             error: told,
         });
-        let read = self.is_read(index);
         self.gaps.note(start, variant);
         self.exclude(variant);
         self.note_failure(start, error.clone());
+        let another = !self.has_waited_enough(start) && self.has_another(variant);
+        if another {
+            self.lay_again(index, RunCause::VariantSwitch);
+        }
+        another
+    }
+
+    /// No variant has it: it is waited for, or left out, or the end.
+    pub(super) fn go_without(&mut self, index: usize, error: HlsError) {
+        let start = self.line.heard_at(index).start;
         if self.has_waited_enough(start) {
             return self.give_up(index, error);
         }
-        if self.has_another(variant) {
-            return self.lay_again(index, RunCause::VariantSwitch);
-        }
+        let read = self.is_read(index);
         let passes = passes(&error);
         let is_next = index <= self.line.reader;
         if !passes && (read || is_next || self.gap_policy(&error) != GapPolicy::Stop) {
@@ -185,58 +197,11 @@ impl HlsPlan {
         owners.map(|owner| self.part(owner).spent).max() > Some(AHEAD)
     }
 
-    /// What was read does not decode: it is not kept, and is had from elsewhere, or not at all.
-    pub(super) fn handle_rejected(&mut self, resource: ResourceId, why: Rejection) {
-        let Some(index) = self.rejected_item(resource) else {
-            return;
-        };
-        // All before it was decoded, whatever was heard of the reader.
-        self.line.reader = index;
-        let item = &self.line.items[index];
-        let init = item.init.and_then(|init| self.inits.parts.get(init));
-        let part = init.filter(|init| init.resource == resource);
-        let name = super::shown(&part.unwrap_or(&item.part).source.url);
-        let (variant, sequence, shown) = (item.variant, item.sequence, name.clone());
-        let error = match why {
-            // Not the segment is at fault, but the playlist.
-            Rejection::Headless if item.init.is_none() => HlsError::NoInitSection {
-                name: self.list_name(variant),
-                sequence,
-                segment: shown,
-            },
-            why => HlsError::Segment {
-                variant,
-                sequence,
-                name,
-                source: what_is_wrong(shown, why),
-            },
-        };
-        self.wish(Wish::Discard { resource });
-        if self.stage == Stage::Failed {
-            // That was told, and is forgotten: this is met first.
-            return self.tell_failure(error);
-        }
-        self.item_failed(index, error);
-    }
-
-    /// The item with that resource, or the one whose run begins with it, among those that the decoder may stand in.
-    fn rejected_item(&mut self, resource: ResourceId) -> Option<usize> {
-        let init = self.inits.by_resource(resource);
-        let is_it = |item: &Item| {
-            item.part.resource == resource
-                || init.is_some() && item.init == init && item.begins.is_some()
-        };
-        if let Some(passed) = self.line.passed.iter().rposition(is_it) {
-            self.line.go_back_to(passed);
-            return Some(0);
-        }
-        self.line.items.iter().position(is_it)
-    }
-
     /// The rule of the listener decides what stands for a segment.
     pub(super) fn give_up(&mut self, index: usize, error: HlsError) {
-        let item = &self.line.items[index];
-        let (start, end, begins) = (item.start, item.end(), item.opens.or(item.begins));
+        let item = self.line.heard_at(index);
+        let begins = item.opens.or(self.line.items[index].begins);
+        let (start, end) = (item.start, item.end());
         let next = (item.variant, item.epoch, item.sequence + 1);
         let mut policy = self.gap_policy(&error);
         let since = self.gaps.leave(start..end);
@@ -272,16 +237,6 @@ impl HlsPlan {
     }
 }
 
-/// What came is not what it should be.
-fn what_is_wrong(name: String, why: Rejection) -> StreamError {
-    let what = match why {
-        Rejection::Silent => return StreamError::NoSound { name },
-        Rejection::Headless => "fragments without their beginning".to_owned(),
-        Rejection::Damaged { what } => what,
-    };
-    StreamError::WrongContent { name, what }
-}
-
 /// Whether the server has it, but not for us, or not any more: it is asked once more before that counts.
 pub(super) fn is_refusal(error: &StreamError) -> bool {
     let StreamError::Net(error) = error else {
@@ -294,6 +249,14 @@ pub(super) fn is_refusal(error: &StreamError) -> bool {
             ..
         }
     )
+}
+
+/// Whether something else came, which the network layer has seen by its first bytes: nothing of it was stored.
+pub(super) fn is_page(error: &StreamError) -> bool {
+    let StreamError::Net(error) = error else {
+        return false;
+    };
+    matches!(error.root(), NetError::WrongContent { .. })
 }
 
 /// What a refusal that lasts is called: who was given the playlist was let in once, so the access has expired.

@@ -18,6 +18,8 @@ pub struct Holdings {
     pub documents: usize,
     /// Variants that could not be had lately, and where.
     pub failures: usize,
+    /// Segments that came and did not decode.
+    pub rejections: usize,
 }
 
 impl HlsPlan {
@@ -31,6 +33,7 @@ impl HlsPlan {
             keys: self.keys.len(),
             documents: self.loads.len(),
             failures: self.gaps.len(),
+            rejections: self.rejections.len(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Part {
     pub(super) spent: u32,
     /// It was refused once, and is asked for again.
     pub(super) again: bool,
+    /// What came of it once did not decode.
+    pub(super) rejected: bool,
 }
 
 /// Where bytes are.
@@ -137,6 +139,7 @@ impl Part {
             stored: 0,
             spent: 0,
             again: false,
+            rejected: false,
         }
     }
 
@@ -181,6 +184,9 @@ impl Part {
     }
 }
 
+/// Which segment of a stream: its variant, the epoch of that, and its media sequence number.
+pub(super) type Name = (usize, u64, u64);
+
 /// One segment of one variant, on its way to the reader.
 #[derive(Debug)]
 pub(super) struct Item {
@@ -199,11 +205,18 @@ pub(super) struct Item {
     pub(super) begins: Option<RunCause>,
     /// What was laid in its place first was the first that is played, for this reason.
     pub(super) opens: Option<RunCause>,
+    /// It was heard already, or need not be: the decoder of the run settles on it.
+    pub(super) leads_in: bool,
 }
 
 impl Item {
     pub(super) fn end(&self) -> Duration {
         self.start.saturating_add(self.duration)
+    }
+
+    /// Which of all segments it is.
+    pub(super) fn name(&self) -> Name {
+        (self.variant, self.epoch, self.sequence)
     }
 }
 
@@ -236,6 +249,13 @@ impl Line {
     pub(super) fn by_fetch(&self, fetch: FetchId) -> Option<usize> {
         let of = |item: &Item| item.part.is_brought_by(fetch);
         self.items.iter().position(of)
+    }
+
+    /// The item that is to be heard there: what only leads into it is never heard itself.
+    pub(super) fn heard_at(&self, index: usize) -> &Item {
+        let item = &self.items[index];
+        let next = self.items.get(index + 1).filter(|_| item.leads_in);
+        next.unwrap_or(item)
     }
 
     /// Takes everything from an item on, for whoever lets go of it; whether the reader may have heard of any of it.

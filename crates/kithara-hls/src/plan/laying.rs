@@ -7,7 +7,7 @@ use kithara_drm::Iv;
 use kithara_stream::{RunCause, Wish};
 use url::Url;
 
-use super::item::{Cipher, Item, Owner, Part, Source, State};
+use super::item::{Cipher, Item, Name, Owner, Part, Source, State};
 use super::{HlsPlan, Stage};
 use crate::config::GapPolicy;
 use crate::event::{GapCause, SegmentSource};
@@ -27,7 +27,7 @@ pub(super) struct Cursor {
     /// When it begins.
     pub(super) at: Duration,
     /// Variant, epoch and media sequence number of the one that follows the last, if that variant goes on.
-    pub(super) follows: Option<(usize, u64, u64)>,
+    pub(super) follows: Option<Name>,
     /// What the newest run is of: variant, init section, clock.
     pub(super) run: Option<(usize, Option<usize>, u64)>,
     /// A new run begins there, for this reason, even if the newest could go on.
@@ -48,19 +48,19 @@ enum Next {
 }
 
 /// A segment, out of its playlist.
-struct Found {
+pub(super) struct Found {
     sequence: u64,
     epoch: u64,
-    start: Duration,
-    duration: Duration,
-    clock: u64,
-    gap: bool,
-    source: Option<Where>,
-    init: Option<Option<Where>>,
+    pub(super) start: Duration,
+    pub(super) duration: Duration,
+    pub(super) clock: u64,
+    pub(super) gap: bool,
+    pub(super) source: Option<Where>,
+    pub(super) init: Option<Option<Where>>,
 }
 
 /// A reference that was resolved; with it the key, if that could not be.
-struct Where {
+pub(super) struct Where {
     url: Url,
     range: Option<Range<u64>>,
     key: Key,
@@ -146,7 +146,7 @@ impl HlsPlan {
     pub(super) fn leave_gap(
         &mut self,
         gap: Range<Duration>,
-        next: (usize, u64, u64),
+        next: Name,
         policy: GapPolicy,
         cause: GapCause,
     ) -> bool {
@@ -226,7 +226,7 @@ impl HlsPlan {
         Some(Next::Segment(Box::new(found)))
     }
 
-    fn take_out(
+    pub(super) fn take_out(
         &self,
         variant: usize,
         epoch: u64,
@@ -293,8 +293,11 @@ impl HlsPlan {
         self.cursor.run = Some(run);
         self.cursor.at = found.start.saturating_add(found.duration);
         self.cursor.follows = Some((variant, found.epoch, sequence + 1));
-        let mut part = self.shared(&source).unwrap_or_else(|| self.open(source));
-        part.spent = self.gaps.spent(found.start, variant);
+        let rejected = self.rejections.contains(&(variant, found.epoch, sequence));
+        let shared = self.shared(&source).filter(|_| !rejected);
+        let mut part = shared.unwrap_or_else(|| self.open(source));
+        // Whatever came of it counts as an attempt.
+        part.spent = self.gaps.spent(found.start, variant) + u32::from(rejected);
         self.line.items.push_back(Item {
             part,
             variant,
@@ -306,6 +309,7 @@ impl HlsPlan {
             init,
             begins,
             opens: self.cursor.opens.take(),
+            leads_in: false,
         });
         let index = self.line.items.len() - 1;
         let part = &self.line.items[index].part;
@@ -314,6 +318,7 @@ impl HlsPlan {
             let (owner, elapsed) = (Owner::Item(index), Duration::ZERO);
             self.part_whole(owner, bytes, elapsed, SegmentSource::Cache);
         }
+        self.lead_in();
         true
     }
 
@@ -325,7 +330,7 @@ impl HlsPlan {
         false
     }
 
-    fn source(
+    pub(super) fn source(
         &mut self,
         variant: usize,
         sequence: u64,
@@ -363,11 +368,16 @@ impl HlsPlan {
         })
     }
 
+    /// Whether a part may be in the store.
+    pub(super) fn may_be_kept(&self, source: &Source) -> bool {
+        let kept = source.keep && !source.is_file() && self.keeps(!source.is_clear());
+        kept && self.names.is_some()
+    }
+
     /// Begins to look for a part in the store, if it may be there.
     pub(super) fn open(&mut self, source: Source) -> Part {
         let resource = self.resource_id();
-        let kept = source.keep && !source.is_file() && self.keeps(!source.is_clear());
-        let names = self.names.as_ref().filter(|_| kept);
+        let names = self.names.as_ref().filter(|_| self.may_be_kept(&source));
         let key = names.map(|names| names.key(&source.url, source.range.as_ref()));
         if let Some(key) = key {
             self.wish(Wish::Open { resource, key });

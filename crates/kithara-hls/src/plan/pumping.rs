@@ -45,16 +45,17 @@ impl HlsPlan {
     pub(super) fn has_room(&self) -> bool {
         let items = self.line.items.iter().skip(self.line.reader);
         // Not what lies between: that may be a gap.
-        let laid: Duration = items.clone().map(|item| item.duration).sum();
+        let heard = items.clone().filter(|item| !item.leads_in);
+        let laid: Duration = heard.map(|item| item.duration).sum();
         let ahead = laid.saturating_sub(self.read_of_item());
         let unread: u64 = items.clone().map(|item| item.part.stored).sum();
-        let unfinished = items.filter(|item| !item.part.is_whole()).count();
+        let unfinished = items.filter(|item| !item.part.is_whole() && !item.leads_in);
         let first = self.line.items.is_empty();
         first
             || ahead < self.policy.look_ahead
                 && unread < self.policy.look_ahead_bytes
                 && self.line.items.len() - self.line.reader < SEGMENTS
-                && unfinished < self.at_once()
+                && unfinished.count() < self.at_once()
     }
 
     /// How many segments are fetched at once.
@@ -76,7 +77,7 @@ impl HlsPlan {
         while let Some(item) = self.line.items.get(index) {
             let init = item.init.map(Owner::Init);
             let wanted = item.part.state == State::Wanted;
-            if !item.part.is_whole() {
+            if !item.part.is_whole() && !item.leads_in {
                 active += 1;
             }
             if active > most {
@@ -181,7 +182,7 @@ impl HlsPlan {
     fn attempts(&self, owner: Owner) -> Attempts {
         let index = self.index_of(owner);
         let patient = index.is_some_and(|index| {
-            let start = self.line.items[index].start;
+            let start = self.line.heard_at(index).start;
             let alone = !self.is_automatic() || self.gaps.is_patient(start);
             self.is_read(index) && alone
         });
@@ -189,7 +190,7 @@ impl HlsPlan {
             spent: self.part(owner).spent,
             until: if patient { u32::MAX } else { AHEAD },
             waited: index.map_or(Duration::ZERO, |index| {
-                self.waited(self.line.items[index].start)
+                self.waited(self.line.heard_at(index).start)
             }),
         }
     }
@@ -233,7 +234,7 @@ impl HlsPlan {
         let has_one = |index: &usize| self.owners(*index).into_iter().flatten().any(waits);
         let first = (0..self.line.items.len()).find(has_one);
         if let Some(index) = first.filter(|index| self.is_read(*index)) {
-            if let Some(error) = self.gaps.take_doom(self.line.items[index].start) {
+            if let Some(error) = self.gaps.take_doom(self.line.heard_at(index).start) {
                 return self.fail(error);
             }
             for owner in self.owners(index).into_iter().flatten() {
@@ -263,6 +264,13 @@ impl HlsPlan {
 
     /// Lets go of an item and everything behind it. Whoever reads there is told that it goes on elsewhere.
     pub(super) fn drop_from(&mut self, index: usize) {
+        // With what leads into it, unless the reader may be there already.
+        let before = index.checked_sub(1).filter(|before| {
+            let item = self.line.items.get(*before);
+            let is_heard_of = *before < self.line.announced;
+            item.is_some_and(|item| item.leads_in && !(is_heard_of && self.is_there(item)))
+        });
+        let index = before.unwrap_or(index);
         let from = self.first_told(index);
         let (rest, heard) = self.line.split_off(index);
         if heard {
@@ -298,7 +306,10 @@ impl HlsPlan {
     /// The moment that is read now.
     pub(super) fn playhead(&self) -> Duration {
         let item = self.line.items.get(self.line.reader);
-        let begin = item.map_or(self.cursor.at, |item| item.start);
+        let begin = item.map_or(self.cursor.at, |item| match item.leads_in {
+            true => item.end(),
+            false => item.start,
+        });
         begin + self.read_of_item()
     }
 
@@ -307,7 +318,7 @@ impl HlsPlan {
         let Some(item) = self.line.items.get(self.line.reader) else {
             return Duration::ZERO;
         };
-        if self.demand.resource != item.part.resource {
+        if self.demand.resource != item.part.resource || item.leads_in {
             return Duration::ZERO;
         }
         let len = item.part.len().unwrap_or(0).max(1);

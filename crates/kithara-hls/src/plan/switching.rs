@@ -181,9 +181,10 @@ impl HlsPlan {
 
     /// Lets go of everything from an item on, and lays it again.
     pub(super) fn lay_again(&mut self, index: usize, cause: RunCause) {
-        let Some(item) = self.line.items.get(index) else {
+        if index >= self.line.items.len() {
             return;
-        };
+        }
+        let item = self.line.heard_at(index);
         let at = item.start;
         let opens = item.opens.or(item.begins.filter(is_first));
         let playhead = self.playhead();

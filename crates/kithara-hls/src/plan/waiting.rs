@@ -36,7 +36,7 @@ impl HlsPlan {
         };
         let found = (reader..=reader + 1).find(waits);
         let at = match found {
-            Some(index) => Some(self.line.items[index].start),
+            Some(index) => Some(self.line.heard_at(index).start),
             // It is being laid again.
             None if self.line.items.len() <= reader => Some(self.cursor.at),
             None => None,
@@ -73,7 +73,7 @@ impl HlsPlan {
         self.part_mut(owner).spent += 1;
         if let Some(index) = self.index_of(owner) {
             let error = self.segment_error(index, owner, error);
-            self.note_failure(self.line.items[index].start, error);
+            self.note_failure(self.line.heard_at(index).start, error);
         }
     }
 
@@ -123,7 +123,7 @@ impl HlsPlan {
 
     fn start_of(&self, owner: Owner) -> Option<Duration> {
         let index = self.index_of(owner)?;
-        Some(self.line.items[index].start)
+        Some(self.line.heard_at(index).start)
     }
 
     pub(super) fn segment_error(
@@ -132,7 +132,7 @@ impl HlsPlan {
         owner: Owner,
         source: StreamError,
     ) -> HlsError {
-        let item = &self.line.items[index];
+        let item = self.line.heard_at(index);
         HlsError::Segment {
             variant: item.variant,
             sequence: item.sequence,

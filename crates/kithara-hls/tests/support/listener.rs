@@ -1,6 +1,6 @@
 //! The listener of the simulated world, who reads run after run at his own pace.
 
-use kithara_stream::{Demand, Input, ResourceId};
+use kithara_stream::{Demand, Input, ResourceId, RunCause};
 
 use super::{Heard, STEP, World};
 
@@ -40,7 +40,11 @@ impl World {
             let (path, bytes, end) = &self.resources[&self.bytes_of(resource)];
             let (have, over) = (bytes.len() as u64, end.is_some());
             if at < have || over {
-                let length = (self.length)(path);
+                let leads_in = self.leads_in();
+                let length = match leads_in {
+                    true => 0.0,
+                    false => (self.length)(path),
+                };
                 let total = end.unwrap_or(have.max(1)).max(1) as f64;
                 let may = if length == 0.0 || self.allowance.is_infinite() {
                     have - at
@@ -51,8 +55,10 @@ impl World {
                 let at = at + may;
                 self.place.2 = at;
                 if over && at == have {
-                    let path = path.clone();
-                    self.heard.push(Heard { path, run });
+                    if !leads_in {
+                        let path = path.clone();
+                        self.heard.push(Heard { path, run });
+                    }
                     self.place = (run, part + 1, 0);
                     self.pass(resource, at);
                     continue;
@@ -64,6 +70,24 @@ impl World {
             }
             return self.block(Some(resource), at);
         }
+    }
+
+    /// Whether the part that is read was heard already, and is there for a decoder to settle on: it takes no time.
+    fn leads_in(&self) -> bool {
+        let (run, part, _) = self.place;
+        let Some(current) = self.runs.get(run) else {
+            return false;
+        };
+        let path = |part: &ResourceId| &self.resources[&self.bytes_of(*part)].0;
+        let before = current.parts[..part].iter();
+        let is_first = before.map(path).all(|path| (self.length)(path) == 0.0);
+        let cause = current.facts.as_ref().map(|facts| facts.cause);
+        let goes_on = matches!(cause, Some(RunCause::VariantSwitch | RunCause::Again));
+        let known = || {
+            let path = path(&current.parts[part]);
+            self.heard.iter().any(|heard| heard.path == *path)
+        };
+        goes_on && is_first && known()
     }
 
     fn pass(&mut self, resource: ResourceId, at: u64) {

@@ -1,6 +1,8 @@
 //! HLS titles from servers that fail: what passes is waited for, what one variant lacks comes from another, and what cannot
 //! be had is silence of its exact length, or an error that names it.
 
+#[path = "support/cache.rs"]
+mod cache;
 #[path = "support/network.rs"]
 mod network;
 #[path = "support/hls.rs"]
@@ -8,6 +10,7 @@ mod streams;
 
 use std::time::Duration;
 
+use cache::Cache;
 use kithara::{AbrMode, ErrorKind, GapPolicy, HlsEvent, Resource, ResourceConfig, SeekMode};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
@@ -126,6 +129,47 @@ fn what_lasts_is_an_error_behind_all_that_came_before() {
             let asked = count(&server, &format!("/{path}"));
             assert!(asked <= 7, "{what}: {asked} requests");
         }
+    }
+}
+
+#[test]
+fn a_page_in_place_of_a_segment_or_its_init_section_is_not_kept() {
+    const MARK: &[u8] = b"canary of a portal";
+    let page = [b"<!DOCTYPE html><html>", MARK, b"</html>"].concat();
+    for (path, media_type) in [
+        ("aac-48/0.m4s", "text/html"),
+        ("aac-48/3.m4s", "text/html"),
+        ("aac-48/3.m4s", "audio/mp4"),
+        ("aac-48/init.mp4", "audio/mp4"),
+    ] {
+        let (server, folder) = (origin(), tempfile::tempdir().expect("a folder"));
+        let script = Script::file(page.clone()).media_type(media_type);
+        server.serve(&format!("/{path}"), script);
+        let cache = Cache::at(folder.path());
+        let config = title(&server, "aac-48").with_store(cache.store.clone());
+        let opened = Listener::try_open(config);
+        let error = match opened {
+            Err(error) => error,
+            Ok(mut listener) => listener.play().expect_err("a page is no sound"),
+        };
+        assert_eq!(error.kind(), ErrorKind::WrongContent, "{path}: {error:?}");
+        assert!(count(&server, &format!("/{path}")) <= 2, "{path}: a storm");
+        cache.end();
+        for (file, bytes) in cache::files(folder.path()) {
+            let found = bytes.windows(MARK.len()).any(|window| window == MARK);
+            assert!(!found, "{path} is in {}", file.display());
+        }
+        // The portal is gone, and so is all trace of it.
+        server.serve(&format!("/{path}"), hls::script(path));
+        let cache = Cache::at(folder.path());
+        let config = title(&server, "aac-48").with_store(cache.store.clone());
+        let mut listener = Listener::open(config);
+        listener.play().expect("it plays");
+        assert_eq!(
+            hls::fixture("aac-48").difference(&listener.pcm),
+            None,
+            "{path}"
+        );
     }
 }
 

@@ -54,6 +54,18 @@ use Fate::{Broken, Home, Nobody, Refused};
 fn schemes(file: &str, port: u16) -> Vec<(String, Fate)> {
     let slashes = file.replace('/', "\\");
     let files = [
+        format!("fIlE:///{file}"),
+        format!("file:{file}"),
+        format!("file:./{file}"),
+        format!("file:/../..{file}"),
+        format!("file://./{file}"),
+        format!("file:///.{file}"),
+        format!("f\nile://{file}").replace('\n', "\t"),
+        format!("file\t://{file}"),
+        format!("file:\t//{file}"),
+        format!("\tfile://{file}"),
+        format!("file://[::1]{file}"),
+        format!("\u{1f}\u{1}file:{file}"),
         format!("file://{file}"),
         format!("FILE://{file}"),
         format!("FiLe:{file}"),
@@ -85,6 +97,19 @@ fn schemes(file: &str, port: u16) -> Vec<(String, Fate)> {
         "concat",
         "subfile",
         "unknown",
+        "CrYpTo",
+        "http+file",
+        "https+http",
+        "h2",
+        "h3",
+        "hls",
+        "m3u8",
+        "pcast",
+        "itpc",
+        "zip",
+        "tar",
+        "gzip",
+        "view\t-source",
     ];
     let others = [
         "data:,",
@@ -238,6 +263,8 @@ fn harmless(file: &str) -> Vec<(String, Fate)> {
         ("http://[fe80::1%25eth0]/a", Broken),
         ("http://", Broken),
         ("///127.0.0.1/a", Broken),
+        ("file://user:word@localhost/etc/passwd", Broken),
+        ("file://localhost:80/etc/passwd", Broken),
         ("http://127.0.0.1:99999/a", Broken),
         ("http://256.256.256.256/a", Broken),
         ("http://127.0.0.1%00/a", Broken),
@@ -360,7 +387,7 @@ fn no_reference_leads_to_another_scheme_a_file_or_a_closer_address() {
     let mut table = schemes(&trial.file, port);
     table.extend(addresses(port));
     table.extend(harmless(&trial.file));
-    assert!(table.len() >= 150, "{} spellings", table.len());
+    assert!(table.len() >= 200, "{} spellings", table.len());
     for (reference, fate) in &table {
         for place in PLACES {
             let what = format!("{place} {reference:?}");
@@ -508,7 +535,74 @@ fn what_a_playlist_names_at_home_is_asked_for_with_what_home_is_owed() {
     for request in &requests {
         assert!(!request.path.contains(SECRET));
     }
-    // The caller's password is for what the caller named; a hop to the same origin may have it.
+    // Relative references inherit the password, as a header: it is in no path.
     let owed: Vec<_> = requests.iter().map(with).collect();
-    assert!(owed[0], "{owed:?}");
+    assert_eq!(owed, [true; 3]);
+}
+
+#[test]
+fn a_name_that_only_looks_like_home_is_owed_nothing() {
+    // A Cyrillic letter, a letter that is none, a dot, another port, a name above and one below.
+    let names = Names::new(&[
+        ("xn--hme-sed.test", &["127.0.0.1"]),
+        ("xn--hme-sna.test", &["127.0.0.1"]),
+        ("test", &["127.0.0.1"]),
+        ("a.home.test", &["127.0.0.1"]),
+        ("localhost", &["127.0.0.1"]),
+    ]);
+    let (home, other) = (FaultServer::start(), FaultServer::start());
+    let (port, elsewhere) = (home.addr().port(), other.addr().port());
+    for (host, port, owed) in [
+        ("home.test", port, true),
+        ("HOME.TEST", port, true),
+        ("h\u{ff4f}me.test", port, true),
+        ("%68ome.test", port, true),
+        ("stranger:word@home.test", port, true),
+        ("home.test.", port, false),
+        ("h\u{43e}me.test", port, false),
+        ("h\u{f6}me.test", port, false),
+        ("a.home.test", port, false),
+        ("test", port, false),
+        ("127.0.0.1", port, false),
+        ("home.test@127.0.0.1", port, false),
+        ("localhost", port, false),
+        ("home.test", elsewhere, false),
+    ] {
+        for place in PLACES {
+            let what = format!("{place} at {host}:{port}");
+            let there = format!("http://{host}:{port}/there");
+            for server in [&home, &other] {
+                let body = match place {
+                    "variant" | "rendition" => playlist("segment", "/s.aac").into_bytes(),
+                    "key" => vec![1; 16],
+                    _ => vec![7; 64],
+                };
+                server.serve("/there", Script::file(body));
+                server.serve("/s.aac", Script::file(vec![7; 64]));
+            }
+            home.serve("/a.m3u8", Script::file(playlist(place, &there)));
+            let url = format!("http://user:{SECRET}@{HOME}:{}/a.m3u8", home.addr().port());
+            let url = Url::parse(&url).unwrap();
+            let headers = Headers::new().with("X-Api-Key", SECRET).unwrap();
+            let mut options = NetOptions::default();
+            options.resolver = Some(names.clone());
+            options.headers = vec![(Origin::of(&url).unwrap(), headers)];
+            let before = (
+                home.requests_for("/there").len(),
+                other.requests_for("/there").len(),
+            );
+            drain(HlsConfig::new(url, client(options)));
+            let mut asked = home.requests_for("/there").split_off(before.0);
+            asked.extend(other.requests_for("/there").split_off(before.1));
+            let [request] = &asked[..] else {
+                panic!("{what}: asked once, but {asked:?}");
+            };
+            let has = request.header("x-api-key") == Some(SECRET);
+            assert_eq!(has, owed, "{what}: {request:?}");
+            // Who is named by the playlist is not the caller.
+            let named = host.contains('@');
+            let secret = format!("{request:?}").contains("dXNlcjp");
+            assert_eq!(secret, owed && !named, "{what}: {request:?}");
+        }
+    }
 }

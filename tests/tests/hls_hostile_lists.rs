@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hls_bytes::*;
 use kithara::assets::{AssetStore, AssetStoreBuilder};
 use kithara::hls::{HlsConfig, HlsError, PlaylistError};
-use kithara::net::{HeaderHook, HookRequest, NetError, NetOptions, Refreshed, Url};
+use kithara::net::{HeaderHook, HookRequest, NetError, NetOptions, PolicyRule, Refreshed, Url};
 use kithara::stream::StreamError;
 use kithara::{ErrorKind, Resource, ResourceConfig, StoreOptions};
 use kithara_tests::server::{FaultServer, Script};
@@ -69,6 +69,68 @@ fn a_key_that_never_ends_is_no_key() {
     );
     assert!(bytes.is_empty());
     assert_eq!(server.requests_for("/key").len(), 1);
+}
+
+#[test]
+fn a_part_a_thousand_times_too_large_or_without_an_end_is_given_up_at_its_limit() {
+    let whole = |bytes: u64| {
+        Script::file(vec![7; 64])
+            .without_ranges()
+            .wrong_length(&bytes.to_string())
+    };
+    for (name, most) in [("/init.mp4", MIB), ("/s.m4s", 64 * MIB)] {
+        for (what, script) in [
+            ("a thousand times as long, it says", whole(1000 * most)),
+            ("without an end", Script::endless(vec![7; 1 << 16])),
+        ] {
+            let server = FaultServer::start();
+            server.serve("/init.mp4", Script::file(vec![7; 64]));
+            server.serve("/s.m4s", Script::file(vec![7; 64]));
+            server.serve(name, script);
+            let lines = "#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\ns.m4s\n";
+            server.serve("/a.m3u8", media(lines));
+            let (_, failure) = drain(config(&server.url("/a.m3u8")));
+            let error = failure.unwrap_or_else(|| panic!("{name}: {what}"));
+            let Some(StreamError::TooLarge { most: told, .. }) = hls_error(&error).transfer()
+            else {
+                panic!("{name}: {what}: {error:?}");
+            };
+            assert_eq!(*told as u64, most, "{name}: {what}");
+            assert_eq!(server.requests_for(name).len(), 1, "{name}: {what}");
+            // What the kernel holds of a response that nobody reads any more is not ours.
+            let sent = server.body_bytes_sent();
+            assert!(sent < most + 16 * MIB, "{name}: {what}: {sent}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_follows_twenty_redirects_and_no_more() {
+    let server = FaultServer::start();
+    let count = 30_u8;
+    for number in 0..count {
+        let target = format!("/there-{number}.aac");
+        server.serve(&format!("/{number}.aac"), Script::redirect(302, &target));
+        server.serve(&target, Script::file(vec![number; 1000]));
+    }
+    let lines: String = (0..count)
+        .map(|number| format!("#EXTINF:4,\n{number}.aac\n"))
+        .collect();
+    server.serve("/a.m3u8", media(&lines));
+    let (bytes, failure) = drain(config(&server.url("/a.m3u8")));
+    let error = failure.expect("one redirect too many");
+    assert_eq!(rule(&error), Some(PolicyRule::Redirects), "{error:?}");
+    let requests = server.requests();
+    let followed = requests
+        .iter()
+        .filter(|one| one.path.starts_with("/there-"));
+    assert_eq!(followed.count(), 20);
+    let whole: Vec<u8> = (0..count).flat_map(|number| vec![number; 1000]).collect();
+    assert!(
+        bytes.len() >= 18_000 && whole.starts_with(&bytes),
+        "{}",
+        bytes.len()
+    );
 }
 
 #[test]

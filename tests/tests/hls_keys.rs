@@ -50,12 +50,21 @@ fn what_is_no_key_is_named_as_such() {
         .chain([page])
     {
         let server = origin();
-        let what = format!("{} bytes", bytes.len());
+        let len = bytes.len();
+        let what = format!("{len} bytes");
         server.serve("/aes-ts/key.bin", Script::file(bytes));
         let error = fails(&server, "aes-ts", &what);
         assert_eq!(error.kind(), ErrorKind::Key, "{what}: {error:?}");
         assert!(count(&server, "/aes-ts/key.bin") <= 2, "{what}");
-        assert!(!format!("{error:?}").contains("log in"), "{error:?}");
+        let told = format!("{error:?}");
+        assert!(!told.contains("log in"), "{told}");
+        // No more than 64 bytes of it are read, to say how long it is.
+        let named = match len {
+            0..=64 => told.contains(&format!("this one has {len}")),
+            _ => told.contains("more than 64 bytes"),
+        };
+        assert!(named, "{what}: {told}");
+        assert!(told.contains("segment 0"), "{what}: {told}");
     }
 }
 
@@ -67,15 +76,42 @@ fn a_wrong_key_is_told_from_a_right_one() {
     assert_eq!(error.kind(), ErrorKind::Decrypt, "{error:?}");
 }
 
-#[test]
-fn ciphertext_that_is_not_whole_blocks_stops_behind_what_is_sound() {
+/// Plays to where segment 3 of a title, served like this, fails to be decrypted; all in front of it is heard.
+fn fails_at_the_fourth(what: &str, bytes: Vec<u8>, part_of_it: usize) {
     let server = origin();
-    let mut bytes = hls::file("aes-ts/3.ts");
-    bytes.truncate(bytes.len() - 5);
     server.serve("/aes-ts/3.ts", Script::file(bytes));
-    let error = fails(&server, "aes-ts", "a torn block");
-    assert_eq!(error.kind(), ErrorKind::Decrypt, "{error:?}");
-    assert!(error.to_string().contains("segment 3"), "{error}");
+    let fixture = hls::fixture("aes-ts");
+    let mut listener = Listener::open(title(&server, "aes-ts"));
+    let error = listener.play().expect_err(what);
+    assert_eq!(error.kind(), ErrorKind::Decrypt, "{what}: {error:?}");
+    assert!(error.to_string().contains("segment 3"), "{what}: {error}");
+    let fourth = segments(fixture)[3].clone();
+    let played = listener.pcm.len() / 2;
+    // But for what the decoder of AAC holds back of a packet.
+    let sound = fourth.start - 1024..=fourth.start + part_of_it;
+    assert!(sound.contains(&played), "{what}: {played} of {fourth:?}");
+    let intact = frames(&listener.pcm, 0..played.min(fourth.start));
+    assert_eq!(fixture.difference_at(intact, 0), None, "{what}");
+    assert_sticky(&mut listener, &server, &error);
+}
+
+#[test]
+fn ciphertext_that_is_not_whole_blocks_or_not_padded_stops_behind_what_is_sound() {
+    let sound = hls::file("aes-ts/3.ts");
+    let length = segments(hls::fixture("aes-ts"))[3].len();
+    let mut torn = sound.clone();
+    torn.truncate(sound.len() - 5);
+    fails_at_the_fourth("a torn block", torn, length);
+    // The last block turns into noise, whose end is no padding.
+    let mut unpadded = sound.clone();
+    *unpadded.last_mut().expect("a byte") ^= 0x55;
+    fails_at_the_fourth("a last block of noise", unpadded, length);
+    let mut short = sound.clone();
+    short.truncate(sound.len() - 16);
+    fails_at_the_fourth("no last block", short, length);
+    let mut begin = sound;
+    begin[0] ^= 0x55;
+    fails_at_the_fourth("a first block of noise", begin, 0);
 }
 
 #[test]

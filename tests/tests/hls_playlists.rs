@@ -334,8 +334,27 @@ fn variants_that_make_no_sense_are_left_out_while_others_are_left() {
             None,
             "{what}"
         );
+        let told = listener.events();
+        let dropped = hls_events(&told).find_map(|event| match event {
+            HlsEvent::Variants { dropped, .. } => Some(dropped.clone()),
+            _ => None,
+        });
+        let dropped = dropped.expect("what there is to choose from is told");
+        // None at all is a variant like others, of which nothing is known.
+        assert_eq!(
+            dropped.len(),
+            usize::from(what != "none at all"),
+            "{what}: {dropped:?}"
+        );
         let alone = Listener::try_open(serve(format!("#EXTM3U\n{lines}")));
-        assert!(alone.is_err(), "{what}: nothing is left");
+        let error = alone
+            .err()
+            .unwrap_or_else(|| panic!("{what}: nothing is left"));
+        let kind = match what {
+            "none at all" => ErrorKind::Http(404),
+            _ => ErrorKind::Playlist,
+        };
+        assert_eq!(error.kind(), kind, "{what}: {error:?}");
     }
     let server = origin();
     server.serve(

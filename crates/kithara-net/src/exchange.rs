@@ -9,7 +9,7 @@ use url::Url;
 use crate::classify;
 use crate::connect::{ConnectWatch, Connecting};
 use crate::error::{NetError, TimeoutPhase};
-use crate::headers::{Headers, Origin};
+use crate::headers::{Credentials, Headers, Origin};
 use crate::observer::NetEvent;
 use crate::options::HookRequest;
 use crate::policy::{self, Grants, Zone};
@@ -157,12 +157,7 @@ fn wire_request(
         }
     }
     let mut builder = client.request(method, hop.url.clone());
-    let at_home = Origin::of(&hop.url);
-    let credentials = request
-        .credentials
-        .as_ref()
-        .filter(|_| hop.headers.is_some());
-    if let Some(credentials) = credentials.filter(|own| at_home.as_ref() == Some(&own.origin))
+    if let Some(credentials) = credentials(request, hop)
         && !headers.contains_key(header::AUTHORIZATION)
     {
         builder = builder.basic_auth(&credentials.user, credentials.password.as_ref());
@@ -171,6 +166,19 @@ fn wire_request(
         .headers(headers)
         .build()
         .map_err(|error| NetError::Client(Box::new(error.without_url())))
+}
+
+/// User and password for this hop: those of the URL itself, else those of the URL that the caller opened, if they are of the same
+/// origin. A stranger that redirects gets neither, and cannot send us back with them.
+fn credentials(request: &Request, hop: &Hop) -> Option<Credentials> {
+    let own = request.credentials.as_ref();
+    if let Some(own) = own.filter(|_| request.zone.is_none()) {
+        request.access.remember(own);
+    }
+    hop.headers.as_ref()?;
+    let origin = Origin::of(&hop.url)?;
+    let own = own.filter(|own| own.origin == origin).cloned();
+    own.or_else(|| request.access.at(&origin))
 }
 
 /// What the caller wants sent to the origin of this hop: the table, then the hook, then the request itself.

@@ -54,6 +54,7 @@
 //! ```
 
 mod accept;
+mod access;
 mod address;
 mod body;
 mod classify;
@@ -87,6 +88,7 @@ mod stall;
 mod timeout;
 mod verify;
 
+pub use access::Access;
 pub use address::AddressClass;
 pub use body::Body;
 pub use bytes::Bytes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::access::Access;
 use crate::headers::{Credentials, Headers, take_credentials};
 use crate::observer::Observer;
 use crate::policy::Zone;
@@ -130,6 +131,8 @@ pub struct Request {
     pub attempts: Attempts,
     /// What the open it belongs to has been redirected.
     pub redirects: Redirects,
+    /// What that open knows of the user and password in the caller's own URL.
+    pub access: Access,
     pub(crate) credentials: Option<Credentials>,
     /// No connection of before this moment is to be used: one of them fell silent.
     pub(crate) connected_since: Option<Instant>,
@@ -150,6 +153,7 @@ impl Request {
             observer: Observer::default(),
             attempts: Attempts::default(),
             redirects: Redirects::new(),
+            access: Access::new(),
             credentials,
             connected_since: None,
         }
@@ -202,6 +206,12 @@ impl Request {
     /// Counts the redirects it follows with those of the open it belongs to.
     pub fn with_redirects(mut self, redirects: Redirects) -> Self {
         self.redirects = redirects;
+        self
+    }
+
+    /// Shares the user and password of the caller's own URL with the other requests of the open it belongs to.
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kithara_assets::{AssetStore, ResourceKey};
-use kithara_net::{Net, Redirects};
+use kithara_net::{Access, Net, Redirects};
 use kithara_storage::StorageError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -80,6 +80,7 @@ pub(crate) struct Driver<P: Plan> {
     wire_sender: mpsc::UnboundedSender<Input>,
     /// Counts for the whole title.
     redirects: Redirects,
+    access: Access,
     /// The resource that was thrown away last.
     discarded: Option<ResourceId>,
 }
@@ -116,6 +117,7 @@ impl<P: Plan> Driver<P> {
             wire,
             wire_sender,
             redirects: Redirects::new(),
+            access: Access::new(),
             discarded: None,
         }
     }
@@ -497,9 +499,8 @@ impl<P: Plan> Driver<P> {
             true => Overlap::none(),
             false => Overlap::new(compared, resource),
         };
-        let redirects = self.redirects.clone();
         let wire = self.wire_sender.clone();
-        let request = request::of_fetch(&fetch, wire).with_redirects(redirects);
+        let request = self.of_this_open(request::of_fetch(&fetch, wire));
         let net = Arc::clone(&self.tools.net);
         let mut transfer = Transfer::start(&fetch, request, net, overlap, self.shelf.store());
         transfer.claimed = claimed;
@@ -508,9 +509,15 @@ impl<P: Plan> Driver<P> {
         self.answers.push_back(Input::Begun { fetch: id, range });
     }
 
+    /// The request, with what all requests of the title share.
+    fn of_this_open(&self, request: kithara_net::Request) -> kithara_net::Request {
+        let request = request.with_redirects(self.redirects.clone());
+        request.with_access(self.access.clone())
+    }
+
     fn load(&mut self, load: &Load) {
-        let (wire, redirects) = (self.wire_sender.clone(), self.redirects.clone());
-        let request = request::of_load(load, wire).with_redirects(redirects);
+        let wire = self.wire_sender.clone();
+        let request = self.of_this_open(request::of_load(load, wire));
         let net = Arc::clone(&self.tools.net);
         self.loads.push(Loading::start(load, request, net));
     }

@@ -14,55 +14,114 @@ pub(super) enum Core {
 /// (ISO/IEC 14496-3 §4.6.18.3.5), and the envelopes of all channels begin and end with it, so that each time it is decoded moves
 /// noise and sines on by one packet.
 ///
-/// What looks like replication in it is, if the block cut off just before `is_core`.
-pub(super) fn is_entry(block: &[u8], core: Core, mut is_core: impl FnMut(&[u8]) -> bool) -> bool {
+/// What looks like replication in a packet is, if the block cut off just before `is_core`.
+pub(super) fn is_entry(block: &[u8], core: Core, is_core: impl FnMut(&[u8]) -> bool) -> bool {
+    brings(block, is_core, |bits| {
+        flag(bits, true)?;
+        header(bits)?;
+        (0..grids(bits, core)?).try_for_each(|_| plain_grid(bits).map(drop))
+    })
+}
+
+/// Whether this packet brings the header, and its envelopes begin with it.
+pub(super) fn is_begin(block: &[u8], core: Core, is_core: impl FnMut(&[u8]) -> bool) -> bool {
+    brings(block, is_core, |bits| {
+        flag(bits, true)?;
+        header(bits)?;
+        begin_with_it(bits, core)
+    })
+}
+
+/// Whether replication can be begun with this packet if its header is known: the envelopes of all channels begin and end with
+/// it, and the first of each is not coded as a difference to one before it.
+pub(super) fn is_clean(block: &[u8], core: Core, is_core: impl FnMut(&[u8]) -> bool) -> bool {
+    brings(block, is_core, |bits| {
+        if bits.take(1)? == 1 {
+            header(bits)?;
+        }
+        let mut envelopes = [0; 2];
+        let grids = grids(bits, core)?;
+        for count in &mut envelopes[..grids] {
+            *count = plain_grid(bits)?;
+        }
+        if core == Core::Pair && grids == 1 {
+            envelopes[1] = envelopes[0];
+        }
+        for count in envelopes.into_iter().filter(|count| *count > 0) {
+            flag(bits, false)?;
+            // The other envelopes; then one noise floor, or two.
+            bits.take(count - 1 + count.min(2))?;
+        }
+        Some(())
+    })
+}
+
+/// Whether there is replication in this packet, and its data pass.
+fn brings(
+    block: &[u8],
+    mut is_core: impl FnMut(&[u8]) -> bool,
+    pass: impl Fn(&mut Bits<'_>) -> Option<()>,
+) -> bool {
     let mut found = replications(block);
-    found.retain(|replication| enters(block, *replication, core).is_some());
+    found.retain(|replication| {
+        let mut bits = Bits::new(block);
+        bits.skip(replication.body);
+        pass(&mut bits).is_some()
+    });
     found
         .iter()
-        .any(|replication| is_core(&cut(block, replication.element)))
+        .any(|replication| is_core(&cut(block, *replication)))
 }
 
 /// The block up to a bit, and an end.
-fn cut(block: &[u8], at: usize) -> Vec<u8> {
-    let mut writer = BitWriter::copy(block, at);
+fn cut(block: &[u8], replication: Replication) -> Vec<u8> {
+    let mut writer = BitWriter::copy(block, replication.element);
     writer.put(3, 7);
     writer.into_bytes()
 }
 
-/// Reads replication data up to the grids (§4.4.2.8); `None` if they are not what an entry needs.
-fn enters(block: &[u8], replication: Replication, core: Core) -> Option<()> {
-    let mut bits = Bits::new(block);
-    bits.skip(replication.body);
-    flag(&mut bits, true)?;
-    // The header: resolution, start, stop, crossover, reserved; then what it has more.
+/// Reads a header behind its flag (§4.4.2.8).
+fn header(bits: &mut Bits<'_>) -> Option<()> {
+    // Resolution, start, stop, crossover, reserved; then what it has more.
     bits.take(1 + 4 + 4 + 3 + 2)?;
     let (bands, limiter) = (bits.take(1)?, bits.take(1)?);
     bits.take(5 * bands as usize)?;
-    bits.take(6 * limiter as usize)?;
-    let extra = bits.take(1)?;
+    bits.take(6 * limiter as usize).map(drop)
+}
+
+/// Reads on to the first grid; how many there are.
+fn grids(bits: &mut Bits<'_>, core: Core) -> Option<usize> {
+    let extra = bits.take(1)? as usize;
     match core {
         Core::Channel => {
-            bits.take(4 * extra as usize)?;
-            is_plain_grid(&mut bits)
+            bits.take(4 * extra)?;
+            Some(1)
         }
         Core::Pair => {
-            bits.take(8 * extra as usize)?;
-            let coupled = bits.take(1)? == 1;
-            is_plain_grid(&mut bits)?;
-            if coupled {
-                return Some(());
-            }
-            is_plain_grid(&mut bits)
+            bits.take(8 * extra)?;
+            // Coupled channels have one grid.
+            Some(2 - bits.take(1)? as usize)
         }
     }
 }
 
-/// Class `FIXFIX`, which is from begin to end of the packet; its envelopes and their resolution follow.
-fn is_plain_grid(bits: &mut Bits<'_>) -> Option<()> {
+/// All grids begin with the packet, as far as that can be told: only behind a plain one is it known where the next stands.
+fn begin_with_it(bits: &mut Bits<'_>, core: Core) -> Option<()> {
+    if grids(bits, core)? == 2 {
+        plain_grid(bits)?;
+    }
+    // Class `FIXFIX` or `FIXVAR`.
+    flag(bits, false)
+}
+
+/// Class `FIXFIX`, which is from begin to end of the packet: how many envelopes there are.
+fn plain_grid(bits: &mut Bits<'_>) -> Option<usize> {
     flag(bits, false)?;
     flag(bits, false)?;
-    bits.take(3).map(drop)
+    let envelopes = 1 << bits.take(2)?;
+    // Their resolution.
+    bits.take(1)?;
+    Some(envelopes)
 }
 
 fn flag(bits: &mut Bits<'_>, wanted: bool) -> Option<()> {
@@ -85,7 +144,7 @@ mod tests {
     fn an_entry_has_a_header_and_plain_grids_of_all_channels() {
         let header = "1".to_owned() + &"0".repeat(14);
         for (what, core, bits, enters) in [
-            ("no header", Core::Channel, "0".to_owned(), false),
+            ("no header", Core::Channel, "0 0 00".to_owned(), false),
             (
                 "a plain grid",
                 Core::Channel,
@@ -147,6 +206,10 @@ mod tests {
                 "{what}: {cut:?}"
             );
             assert!(!is_entry(&block, core, |_| false), "{what}");
+            let begins = enters || what.contains("ends later");
+            assert_eq!(is_begin(&block, core, |_| true), begins, "{what}");
+            let clean = enters || what == "no header";
+            assert_eq!(is_clean(&block, core, |_| true), clean, "{what}");
         }
     }
 }

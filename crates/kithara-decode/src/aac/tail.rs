@@ -5,8 +5,10 @@
 
 use super::bits::Bits;
 
-/// Fill elements behind the one that is looked for.
-const BEHIND: u32 = 1;
+/// Places looked at where elements may end. Filling behind replication may look like several things.
+const MAX_ENDS: usize = 16;
+/// `EXT_FILL` and `EXT_FILL_DATA`.
+const FILLING: [u32; 2] = [0, 1];
 /// `EXT_SBR_DATA` and `EXT_SBR_DATA_CRC`.
 const PLAIN: u32 = 0xd;
 const SUMMED: u32 = 0xe;
@@ -28,47 +30,58 @@ pub(super) fn replications(block: &[u8]) -> Vec<Replication> {
     };
     let end = (last + 1) * 8 - block[last].trailing_zeros() as usize;
     let bits = Bits::new(block);
-    if let Some(end) = end.checked_sub(3)
-        && bits.peek_at(end, 3) == Some(7)
-    {
-        collect(bits, end, BEHIND, &mut found);
+    let mut ends: Vec<usize> = end.checked_sub(3).into_iter().collect();
+    ends.retain(|end| bits.peek_at(*end, 3) == Some(7));
+    let mut at = 0;
+    while let Some(end) = ends.get(at).copied().filter(|_| at < MAX_ENDS) {
+        for fill in fills(bits, end) {
+            let body = fill.data + 4;
+            let behind = match bits.peek_at(fill.data, 4) {
+                _ if fill.data == end => None,
+                Some(PLAIN) => Some(body),
+                Some(SUMMED) => Some(body + 10),
+                Some(kind) if FILLING.contains(&kind) => None,
+                _ => continue,
+            };
+            match behind {
+                Some(body) => found.push(Replication {
+                    element: fill.element,
+                    body,
+                }),
+                None => ends.push(fill.element),
+            }
+        }
+        at += 1;
     }
     found
 }
 
-/// The fill elements with the extension that end at this bit, perhaps with `depth` others behind them.
-fn collect(bits: Bits<'_>, end: usize, depth: u32, found: &mut Vec<Replication>) {
-    let short = (1..15).map(|count| (count, 7));
+/// A fill element, in bits.
+struct Fill {
+    element: usize,
+    /// Where its extension begins, of four bits of type and what that is.
+    data: usize,
+}
+
+/// All that look like a fill element that ends at this bit.
+fn fills(bits: Bits<'_>, end: usize) -> impl Iterator<Item = Fill> {
+    let short = (0..15).map(|count| (count, 7));
     let long = (15..=269).map(|count| (count, 15));
-    for (count, head) in short.chain(long) {
-        let Some(start) = end.checked_sub(count * 8 + head) else {
-            break;
+    short.chain(long).filter_map(move |(count, head)| {
+        let element = end.checked_sub(count * 8 + head)?;
+        let counted = match head {
+            7 => bits.peek_at(element + 3, 4)? == count as u32,
+            _ => {
+                bits.peek_at(element + 3, 4)? == 15
+                    && bits.peek_at(element + 7, 8)? == count as u32 - 14
+            }
         };
-        let fill = bits.peek_at(start, 3) == Some(6);
-        let counted = if head == 7 {
-            bits.peek_at(start + 3, 4) == Some(count as u32)
-        } else {
-            bits.peek_at(start + 3, 4) == Some(15)
-                && bits.peek_at(start + 7, 8) == Some(count as u32 - 14)
-        };
-        if !fill || !counted {
-            continue;
-        }
-        let behind = start + head + 4;
-        match bits.peek_at(start + head, 4) {
-            Some(PLAIN) => found.push(Replication {
-                element: start,
-                body: behind,
-            }),
-            Some(SUMMED) => found.push(Replication {
-                element: start,
-                body: behind + 10,
-            }),
-            // Plain filling may come behind.
-            Some(0) if depth > 0 => collect(bits, start, depth - 1, found),
-            _ => {}
-        }
-    }
+        let is_fill = counted && bits.peek_at(element, 3)? == 6;
+        is_fill.then_some(Fill {
+            element,
+            data: element + head,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -87,6 +100,14 @@ mod tests {
         assert_eq!(replications(&block(0xd5)), at(8, 19));
         assert_eq!(replications(&block(0xe5)), at(8, 29));
         assert_eq!(replications(&block(0x05)), []);
+        // Filling behind it: none, and a byte of each kind.
+        for filling in ["1100000", "110000100000000", "110000100011010"] {
+            let bits = format!("1010010111000011101010{}{filling}111", 1);
+            let bits = format!("{bits:0<48}");
+            let bytes = u64::from_str_radix(&bits, 2).expect("bits").to_be_bytes();
+            let found = replications(&bytes[2..]);
+            assert!(found.contains(&at(8, 19)[0]), "{filling}: {found:?}");
+        }
         assert_eq!(replications(&[]), []);
         assert_eq!(replications(&[0, 0, 0]), []);
     }

@@ -160,6 +160,36 @@ fn a_clock_that_does_not_go_through_moves_no_seek() {
 }
 
 #[test]
+fn what_was_lost_on_the_way_moves_nothing_behind_it() {
+    let adts = unlisted("seek-adts.aac").repeat(TIMES);
+    let mut bytes = joined(&adts, &[(1.0, BEGIN)]);
+    // A packet here, some in a row there.
+    for (place, count) in [(900, 1), (2100, 3), (2900, 12), (4700, 1)] {
+        bytes.drain(place * 188..(place + count) * 188);
+    }
+    let right = whole(&bytes);
+    let frames = frames(&adts).len() as u64 * LENGTH;
+    assert_eq!(right.len() as u64 / 2, frames, "what is lost is silent");
+    let mut far = open_source(Remote::new(bytes.clone()), "a.ts").expect("opens");
+    let mut near = open(bytes, "a.ts").expect("opens");
+    let mut dice = Dice(4);
+    for _ in 0..40 {
+        let frame = dice.roll(frames - 8 * LENGTH);
+        // Behind a hole the decoder settles from something else.
+        let around = frame.saturating_sub(4 * LENGTH) as usize..(frame + 4 * LENGTH) as usize;
+        let around = &right[around.start * 2..around.end * 2];
+        if around
+            .chunks(256)
+            .any(|part| part.iter().all(|sample| *sample == 0.0))
+        {
+            continue;
+        }
+        assert_there(far.as_mut(), &right, frame, SeekMode::Fast, "far");
+        assert_there(near.as_mut(), &right, frame, SeekMode::Exact, "local");
+    }
+}
+
+#[test]
 fn frames_that_begin_anywhere_in_their_packets_are_found_all_the_same() {
     let adts = unlisted("seek-adts.aac").repeat(2);
     let starts: Vec<usize> = frames(&adts)

@@ -8,7 +8,7 @@ mod streams;
 use std::time::Duration;
 
 use kithara::audio::AudioEvent;
-use kithara::{ErrorKind, HlsEvent, ResourceConfig, ResourceEvent, SeekMode};
+use kithara::{AbrMode, ErrorKind, HlsEvent, ResourceConfig, ResourceEvent, SeekMode};
 use kithara_tests::fixtures::{fragments, hls, segmented};
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -117,6 +117,67 @@ fn a_change_of_rate_is_told_before_its_first_frame_can_be_read() {
         panic!("{told:?}");
     };
     assert!(at.abs_diff(change) < Duration::from_millis(1), "{at:?}");
+}
+
+#[test]
+fn a_variant_of_another_rate_goes_on_in_the_rate_of_the_beginning() {
+    const TIMES: usize = 5;
+    let server = origin();
+    for folder in ["discontinuity", "discontinuity-rate"] {
+        // The second half of each, three seconds of the same source, again and again.
+        let text = hls::text(&format!("{folder}/media.m3u8"));
+        let (_, half) = text
+            .split_once("#EXT-X-DISCONTINUITY\n")
+            .expect("two halves");
+        let half = half.replace("#EXT-X-ENDLIST\n", "#EXT-X-DISCONTINUITY\n");
+        let head = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n";
+        let text = format!("{head}{}#EXT-X-ENDLIST\n", half.repeat(TIMES));
+        server.serve(&format!("/{folder}/media.m3u8"), playlist(text));
+    }
+    let variants = [
+        (Some("mp4a.40.2"), "discontinuity"),
+        (Some("mp4a.40.2"), "discontinuity-rate"),
+    ];
+    let whole = |variant: usize| {
+        let config = master(&server, &variants).with_abr_mode(AbrMode::Manual(variant));
+        let mut listener = Listener::open(config);
+        listener.play().expect("it plays");
+        listener.pcm.len() / 2
+    };
+    let config = master(&server, &variants).with_abr_mode(AbrMode::Manual(0));
+    let mut listener = Listener::open(config.with_hls_policy(near()));
+    listener.read_samples(2 * 44_100).expect("it plays");
+    listener.resource.control().set_abr_mode(AbrMode::Manual(1));
+    let mut changes = Vec::new();
+    loop {
+        let had = listener.pcm.len();
+        listener.read_samples(2 * 512).expect("it plays");
+        let told = listener.events();
+        let told = told.iter().filter_map(|event| match event {
+            ResourceEvent::Audio(AudioEvent::FormatChanged { from, to, at }) => {
+                Some((from.sample_rate.get(), to.sample_rate.get(), *at))
+            }
+            _ => None,
+        });
+        for (from, to, at) in told.skip(changes.len()) {
+            // Not one frame of it was read yet, but those that came with the last.
+            let read = Duration::from_secs_f64((had / 2) as f64 / 44_100.0);
+            assert!(read <= at, "told at {read:?}, for {at:?}");
+            changes.push((from, to));
+        }
+        assert_eq!(listener.resource.spec().sample_rate.get(), 44_100);
+        if listener.pcm.len() == had {
+            break;
+        }
+    }
+    assert_eq!(changes, [(44_100, 32_000)]);
+    // Nothing is longer or shorter for it: what is at 32 kHz would be gone in three quarters of its time.
+    let played = listener.pcm.len() / 2;
+    let rate_of_beginning = whole(0);
+    assert!(
+        played.abs_diff(rate_of_beginning) <= 2048 * TIMES,
+        "{played} of {rate_of_beginning}"
+    );
 }
 
 /// A multivariant playlist of these variants: their `CODECS`, and where they are.

@@ -247,6 +247,28 @@ fn a_hook_gives_keys_unwraps_them_and_refuses_them() {
     assert!(error.to_string().contains("no subscription"), "{error}");
 }
 
+#[test]
+fn a_key_in_its_own_reference_is_the_hooks_to_take_and_not_ours() {
+    let server = origin();
+    let inside = "data:application/octet-stream;base64,a2l0aGFyYS1rZXktMDAwMQ==";
+    serve_playlist(
+        &server,
+        "aes-ts",
+        playlist("aes-ts").replace("key.bin", inside),
+    );
+    let error = Listener::try_open(title(&server, "aes-ts")).err();
+    let error = error.expect("nobody allows it");
+    assert_eq!(error.kind(), ErrorKind::Policy, "{error:?}");
+    assert!(!format!("{error:?}").contains("a2l0"), "{error:?}");
+    let taken = KeyOptions::new().with_provider(|asked| {
+        let known = asked.url.as_str().ends_with("a2l0aGFyYS1rZXktMDAwMQ==");
+        (asked.url.scheme() == "data" && known).then(|| Ok(b"kithara-key-0001".to_vec().into()))
+    });
+    let mut listener = Listener::open(title(&server, "aes-ts").with_keys(taken));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aes-ts").difference(&listener.pcm), None);
+}
+
 /// Turns every bit over, from any place.
 #[derive(Debug)]
 struct Inverted;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kithara_hls::abr::AbrMode;
-use kithara_hls::{HlsConfig, HlsError, HlsEvent};
+use kithara_hls::{GapPolicy, HlsConfig, HlsError, HlsEvent, HlsPolicy};
 use world::{Answer, World};
 
 const SEGMENTS: u64 = 60;
@@ -200,6 +200,56 @@ fn what_will_not_come_is_told_within_a_minute_of_waiting_and_then_nothing_is_ask
                 world.requests.len(),
                 asked,
                 "{what}: a stream that failed is quiet"
+            );
+        }
+    }
+}
+
+/// A live stream in ranges of one file that grows: each segment is listed so long before all of its bytes are there.
+fn growing(early: f64, policy: Option<GapPolicy>) -> World {
+    const BYTES: usize = 20_000;
+    let origin = move |path: &str, _: usize, now: Duration| {
+        let written = now.as_secs_f64() / 4.0 + 15.0;
+        if path != "live.m3u8" {
+            return Answer::Bytes(vec![7; (written * BYTES as f64) as usize]);
+        }
+        let end = (written + early / 4.0) as usize;
+        let first = end - 8;
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        for number in first..end {
+            let from = number * BYTES;
+            text += &format!("#EXTINF:4,\n#EXT-X-BYTERANGE:{BYTES}@{from}\nall.aac\n");
+        }
+        Answer::Bytes(text.into_bytes())
+    };
+    let with_policy = |config: HlsConfig| {
+        config.with_policy(HlsPolicy {
+            gap: policy,
+            ..HlsPolicy::default()
+        })
+    };
+    World::new("live.m3u8", with_policy, origin)
+}
+
+#[test]
+fn a_range_that_is_not_there_yet_is_waited_for_in_a_live_stream() {
+    for policy in [None, Some(GapPolicy::Stop)] {
+        for early in [0.5, 2.0, 3.9, 6.0] {
+            let mut world = growing(early, policy);
+            world.play(Duration::from_secs(300));
+            assert!(world.failure.is_none(), "{early}: {:?}", world.failure);
+            let gap = |event: &&HlsEvent| matches!(event, HlsEvent::Gap { .. });
+            let gap = world.events.iter().find(gap);
+            assert!(gap.is_none(), "{early}: {gap:?}");
+            assert!(
+                world.played().len() > 60,
+                "{early}: {}",
+                world.played().len()
+            );
+            let asked = world.count("all.aac");
+            assert!(
+                asked <= 7 * world.played().len(),
+                "{early}: {asked} requests"
             );
         }
     }

@@ -298,3 +298,106 @@ fn of_net(error: &NetError) -> ErrorKind {
         _ => ErrorKind::Network,
     }
 }
+
+#[cfg(all(test, feature = "hls"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn name() -> String {
+        "http://h.test/?...".to_owned()
+    }
+
+    #[test]
+    fn what_goes_wrong_with_hls_is_of_the_kind_that_a_program_expects() {
+        let gone = || StreamError::Net(Arc::new(NetError::BodyFailed));
+        let wrong = || StreamError::WrongContent {
+            name: name(),
+            what: "noise".to_owned(),
+        };
+        let too_large = || StreamError::TooLarge {
+            name: name(),
+            most: 64,
+        };
+        let playlist = |source| HlsError::Playlist {
+            name: name(),
+            source,
+        };
+        let key = |source| HlsError::KeyLoad {
+            name: name(),
+            sequence: 5,
+            source,
+        };
+        let segment = |source| HlsError::Segment {
+            variant: 0,
+            sequence: 5,
+            name: name(),
+            source,
+        };
+        let still = Duration::from_secs(40);
+        for (error, kind) in [
+            (playlist(PlaylistError::Nested), ErrorKind::Playlist),
+            (
+                playlist(PlaylistError::NoMemory { bytes: 1 }),
+                ErrorKind::TooLarge,
+            ),
+            (HlsError::Empty { name: name() }, ErrorKind::Playlist),
+            (
+                HlsError::Reference {
+                    name: name(),
+                    what: "key",
+                },
+                ErrorKind::Playlist,
+            ),
+            (
+                HlsError::NoInitSection {
+                    name: name(),
+                    sequence: 5,
+                    segment: name(),
+                },
+                ErrorKind::Playlist,
+            ),
+            (segment(gone()), ErrorKind::Network),
+            (segment(wrong()), ErrorKind::WrongContent),
+            (segment(too_large()), ErrorKind::TooLarge),
+            (key(gone()), ErrorKind::Network),
+            (key(wrong()), ErrorKind::Key),
+            (key(too_large()), ErrorKind::Key),
+            (
+                HlsError::KeyRefused {
+                    name: name(),
+                    sequence: 5,
+                    reason: "no".into(),
+                },
+                ErrorKind::Key,
+            ),
+            (
+                HlsError::Encryption {
+                    sequence: 5,
+                    method: "SAMPLE-AES".to_owned(),
+                },
+                ErrorKind::Unsupported,
+            ),
+            (
+                HlsError::Missing {
+                    variant: 0,
+                    sequence: 5,
+                },
+                ErrorKind::Truncated,
+            ),
+            (
+                HlsError::Stuck {
+                    name: name(),
+                    still,
+                },
+                ErrorKind::Timeout(TimeoutPhase::Live),
+            ),
+        ] {
+            let told = error.to_string();
+            let error = Error::from(StreamError::from(error));
+            assert_eq!(error.kind(), kind, "{told}");
+            assert_eq!(error.to_string(), told);
+        }
+    }
+}

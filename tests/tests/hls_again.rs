@@ -176,3 +176,91 @@ fn what_was_bad_is_not_in_the_store() {
         is_not_kept("aac-48", "/aac-48/init.mp4", bad);
     }
 }
+
+/// The titles whose segments only their playlist promises a length.
+const UNMEASURED: [(&str, &str); 4] = [TITLES[1], TITLES[2], TITLES[3], TITLES[4]];
+
+/// The last segment of a title, cut at places of its own.
+fn cut_at_the_end((folder, extension): (&str, &str)) -> (String, Vec<Vec<u8>>) {
+    let last = hls::fixture(folder).segments - 1;
+    let path = format!("/{folder}/{last}.{extension}");
+    let sound = hls::file(&path[1..]);
+    let (all, packets) = (sound.len(), sound.len() / 188 / 2 * 188);
+    let cuts = [all / 4, packets, packets + 99, all - 400, all - 1];
+    (path, cuts.map(|cut| sound[..cut].to_vec()).to_vec())
+}
+
+#[test]
+fn a_last_segment_that_was_cut_once_is_heard_whole() {
+    for title_of in UNMEASURED {
+        let folder = title_of.0;
+        let whole = played(title(&origin(), folder));
+        let (path, cuts) = cut_at_the_end(title_of);
+        for cut in cuts {
+            let what = format!("{} bytes of {path}", cut.len());
+            let server = origin();
+            bad_once(&server, &path, cut);
+            assert!(played(title(&server, folder)) == whole, "{what}");
+            assert_eq!(count(&server, &path), 2, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_last_segment_that_stays_cut_shortens_no_title_unheard_of() {
+    for title_of in UNMEASURED {
+        let (folder, fixture) = (title_of.0, hls::fixture(title_of.0));
+        let (path, cuts) = cut_at_the_end(title_of);
+        let begin = segments(fixture).pop().expect("segments").start;
+        for cut in cuts {
+            let what = format!("{} bytes of {path}", cut.len());
+            for policy in [None, Some(GapPolicy::Silence), Some(GapPolicy::Stop)] {
+                let server = origin();
+                server.serve(&path, Script::file(cut.clone()));
+                let mut config = title(&server, folder);
+                if let Some(policy) = policy {
+                    config = config.with_gap_policy(policy);
+                }
+                let mut listener = Listener::open(config);
+                let result = listener.play();
+                assert_eq!(count(&server, &path), 2, "{what}");
+                let all = listener.pcm.len() / 2;
+                let sure = frames(&listener.pcm, 0..begin - 1152);
+                assert_eq!(fixture.difference_at(sure, 0), None, "{what}, before");
+                if policy == Some(GapPolicy::Stop) {
+                    let error = result.err().unwrap_or_else(|| panic!("{what}: it played"));
+                    assert_eq!(error.kind(), ErrorKind::Truncated, "{what}: {error:?}");
+                    assert!(all < fixture.frames, "{what}: {all}");
+                    continue;
+                }
+                result.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+                assert!(all.abs_diff(fixture.frames) <= 64, "{what}: {all} frames");
+                let told = listener.events();
+                let gap = |event: &&HlsEvent| matches!(event, HlsEvent::Gap { silent: true, .. });
+                assert_eq!(hls_events(&told).filter(gap).count(), 1, "{what}");
+            }
+        }
+    }
+}
+
+/// What the origin has is kept as it is: it plays the same where nobody answers.
+#[test]
+fn a_title_that_is_cut_at_its_end_plays_again_without_a_network() {
+    let (path, cuts) = cut_at_the_end(("packed-aac", "aac"));
+    let kept = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let url = server.url("/packed-aac/media.m3u8");
+    server.serve(&path, Script::file(cuts[0].clone()));
+    let hear = || {
+        let cache = Cache::at(kept.path());
+        let mut listener = Listener::open(cache.config(&url));
+        listener.play().expect("it plays");
+        let pcm = listener.pcm.clone();
+        drop(listener);
+        cache.end();
+        pcm
+    };
+    let first = hear();
+    drop(server);
+    assert!(hear() == first);
+}

@@ -2,8 +2,9 @@
 
 use std::io::SeekFrom;
 use std::ops::Range;
+use std::time::Duration;
 
-use kithara_stream::{ByteSource, Parts};
+use kithara_stream::{ByteSource, Parts, Unheard};
 
 use crate::fault::{Fault, Result};
 use crate::{Guard, memory};
@@ -32,6 +33,8 @@ pub(crate) struct Input {
     parts: Parts,
     /// Where something was met last that is no media.
     junk: Option<u64>,
+    /// The frame behind the packet that was heard last, and how many there are in a second.
+    reached: (u64, u32),
 }
 
 impl Input {
@@ -48,6 +51,7 @@ impl Input {
             end: None,
             part: false,
             junk: None,
+            reached: (0, 1),
         }
     }
 
@@ -76,9 +80,30 @@ impl Input {
         self.parts.hear(byte).map_err(|silent| self.silent(&silent))
     }
 
-    /// No packet follows: fails if there was none in the last part.
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        self.parts.finish().map_err(|silent| self.silent(&silent))
+    /// The packet that was heard last has these frames, of so many a second.
+    pub(crate) fn play(&mut self, frames: Range<u64>, rate: u32) {
+        let rate = rate.max(1);
+        let time = |count: u64| {
+            let nanos = u128::from(count) * 1_000_000_000 / u128::from(rate);
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        self.reached = (frames.end, rate);
+        let length = time(frames.end - frames.start);
+        self.parts.play(time(frames.start), length);
+    }
+
+    /// No packet follows: fails if there was none in the last part, or too few for the last of a title. Whether the bytes end within
+    /// one is `torn`.
+    pub(crate) fn finish(&mut self, torn: bool) -> Result<()> {
+        self.parts.finish(torn).map_err(|unheard| match unheard {
+            Unheard::All(part) => self.silent(&part),
+            Unheard::Rest(time) => {
+                let (reached, rate) = self.reached;
+                let missing = time.as_nanos() * u128::from(rate) / 1_000_000_000;
+                let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+                Fault::Truncated(Some(reached.saturating_add(missing)))
+            }
+        })
     }
 
     /// What is at this byte is no media.

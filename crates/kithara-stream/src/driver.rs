@@ -81,8 +81,8 @@ pub(crate) struct Driver<P: Plan> {
     /// Counts for the whole title.
     redirects: Redirects,
     access: Access,
-    /// The resource that was thrown away last.
-    discarded: Option<ResourceId>,
+    /// The resource that was rejected, as long as nothing is done about it.
+    rejected: Option<ResourceId>,
 }
 
 /// What woke the driver.
@@ -118,7 +118,7 @@ impl<P: Plan> Driver<P> {
             wire_sender,
             redirects: Redirects::new(),
             access: Access::new(),
-            discarded: None,
+            rejected: None,
         }
     }
 
@@ -271,9 +271,9 @@ impl<P: Plan> Driver<P> {
             self.hear(Input::Demand(demand));
         }
         let number = self.runs.sought();
-        self.discarded = None;
+        self.rejected = Some(resource);
         self.hear(Input::Rejected { resource, why });
-        let what = self.discarded == Some(resource);
+        let what = self.rejected.take().is_none();
         let _ = answer.send(Answer { what, number });
     }
 
@@ -391,7 +391,7 @@ impl<P: Plan> Driver<P> {
             Wish::Validated { resource } => self.shelf.validated(resource),
             Wish::Outdated { resource } => self.shelf.outdated(resource),
             Wish::Discard { resource } => {
-                self.discarded = Some(resource);
+                self.rejected.take_if(|rejected| *rejected == resource);
                 self.shelf.discard(resource);
             }
             Wish::Leave { resource } => {
@@ -430,7 +430,10 @@ impl<P: Plan> Driver<P> {
                 Err(error) => self.break_off(&error),
             },
             Wish::Close => self.runs.close(),
-            Wish::CutOff { from } => self.runs.cut_off(from),
+            Wish::CutOff { from } => {
+                self.rejected.take_if(|rejected| Some(*rejected) == from);
+                self.runs.cut_off(from);
+            }
             Wish::Length {
                 resource,
                 len,
@@ -597,6 +600,7 @@ impl<P: Plan> Driver<P> {
 
     /// What is stored stays readable; whoever waits for more is told why there is none.
     fn fail(&mut self, error: &StreamError) {
+        self.rejected = None;
         self.transfers.clear();
         self.loads.clear();
         self.shelf.fail(error);

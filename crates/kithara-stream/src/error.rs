@@ -118,6 +118,13 @@ pub enum StreamError {
         name: String,
     },
 
+    /// It is whole as it was sent, but plays for less time than its playlist says: it was cut where it comes from.
+    #[error("{name} ends early")]
+    EndsEarly {
+        /// The redacted URL.
+        name: String,
+    },
+
     /// Some of it is stored and some is not, and what is not cannot be fetched.
     #[error("{name}: byte {offset} is not stored and cannot be fetched")]
     Missing {

@@ -63,7 +63,7 @@ pub use kithara_net as net;
 pub use kithara_storage::{Coverage, Interrupt};
 pub use local::LocalSource;
 pub use media::{AudioCodec, ContainerFormat, MediaDuration, MediaInfo};
-pub use parts::{PartKind, Parts};
+pub use parts::{PartKind, Parts, Unheard};
 pub use plan::{
     Demand, Fetch, FetchId, Input, Load, Plan, Priority, Rejection, ResourceId, RunFacts, Stored,
     Terms, Wish,

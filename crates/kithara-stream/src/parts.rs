@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -19,7 +20,21 @@ pub enum PartKind {
     Init,
     /// A stretch of media.
     Media,
+    /// The last one of a title, which is to play for so long.
+    Last(Duration),
 }
+
+/// What is not to be heard of a part that is there to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// Nothing is, of these bytes.
+    All(Range<u64>),
+    /// The last part of the title ends so much before it should.
+    Rest(Duration),
+}
+
+/// How much less of a title's last part may be heard than is promised, if it ends with a whole packet. Playlists round.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// The resources of a run, which are read one after another as if they were one: who reads them notes where each begins, who
 /// decodes them notes where there is something to be heard, and where it cannot go on. A source of one resource has none.
@@ -34,6 +49,8 @@ struct State {
     parts: VecDeque<Entry>,
     /// Where the part begins in which something was heard last.
     heard: Option<u64>,
+    /// From when to when that plays, and for how long its last packet does, on the clock of the run.
+    played: Option<(Range<Duration>, Duration)>,
     /// A byte of the part at fault.
     fault: Option<u64>,
 }
@@ -82,17 +99,28 @@ impl Parts {
         };
         if state.heard != Some(start) {
             state.pass_over(start)?;
-            state.heard = Some(start);
+            (state.heard, state.played) = (Some(start), None);
         }
         Ok(())
     }
 
-    /// Nothing more is to be heard: the same for the parts up to the end.
+    /// What was heard last plays at this time of the run, for so long.
+    pub fn play(&self, at: Duration, length: Duration) {
+        let mut state = self.0.lock();
+        let played = state.played.take();
+        let from = played.map_or(at, |(played, _)| played.start.min(at));
+        state.played = Some((from..at + length, length));
+    }
+
+    /// Nothing more is to be heard: the same for the parts up to the end. And the last part of a title must have been heard for as
+    /// long as it was to be; to the packet, if it is `torn`: if it ends within one.
     ///
     /// # Errors
-    /// The same.
-    pub fn finish(&self) -> Result<(), Range<u64>> {
-        self.0.lock().pass_over(u64::MAX)
+    /// What there is not to be heard.
+    pub fn finish(&self, torn: bool) -> Result<(), Unheard> {
+        let mut state = self.0.lock();
+        state.pass_over(u64::MAX).map_err(Unheard::All)?;
+        state.end_in_time(torn).map_err(Unheard::Rest)
     }
 
     /// The part with this byte keeps the decoder from going on. What was blamed first is at fault.
@@ -105,7 +133,7 @@ impl Parts {
         let state = self.0.lock();
         let known = state.fault.or(state.heard);
         let known = known.and_then(|byte| state.around(byte));
-        let first = || state.parts.iter().find(|part| part.kind == PartKind::Media);
+        let first = || state.parts.iter().find(|part| part.kind != PartKind::Init);
         let part = known.or_else(first).or_else(|| state.parts.back())?;
         Some(part.resource)
     }
@@ -128,7 +156,7 @@ impl State {
     fn pass_over(&mut self, to: u64) -> Result<(), Range<u64>> {
         let heard = self.heard;
         let is_behind = |part: &&Entry| heard.is_none_or(|heard| part.bytes.start > heard);
-        let is_media = |part: &Entry| part.kind == PartKind::Media && !part.bytes.is_empty();
+        let is_media = |part: &Entry| part.kind != PartKind::Init && !part.bytes.is_empty();
         // From behind: there are many, and few of them new.
         let unheard = self.parts.iter().rev().take_while(is_behind);
         let silent = unheard.filter(|part| is_media(part) && part.bytes.start < to);
@@ -140,6 +168,26 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    /// Looks whether the last part of a title plays to its end; else how much is missing.
+    fn end_in_time(&mut self, torn: bool) -> Result<(), Duration> {
+        let (Some(part), Some((played, packet))) = (self.parts.back(), &self.played) else {
+            return Ok(());
+        };
+        let (PartKind::Last(promised), start) = (part.kind, part.bytes.start) else {
+            return Ok(());
+        };
+        let missing = promised.saturating_sub(played.end.saturating_sub(played.start));
+        let spared = match torn {
+            true => *packet / 2,
+            false => ROUNDING.max(promised / 4),
+        };
+        if self.heard != Some(start) || missing <= spared {
+            return Ok(());
+        }
+        self.fault.get_or_insert(start);
+        Err(missing)
     }
 }
 
@@ -199,16 +247,51 @@ mod tests {
 
         let parts = parts();
         assert_eq!(parts.hear(15), Ok(()));
-        assert_eq!(parts.finish(), Err(20..30));
+        assert_eq!(parts.finish(false), Err(Unheard::All(20..30)));
         for byte in [25, 35, 45] {
             assert_eq!(parts.hear(byte), Ok(()), "{byte}");
         }
-        assert_eq!(parts.finish(), Ok(()));
+        assert_eq!(parts.finish(true), Ok(()));
         // What was blamed first stays at fault.
         parts.blame(35);
         assert_eq!(parts.at_fault(), Some(ResourceId(2)));
-        assert_eq!(Parts::default().finish(), Ok(()));
+        assert_eq!(Parts::default().finish(true), Ok(()));
         assert_eq!(Parts::default().at_fault(), None);
+    }
+
+    #[test]
+    fn the_last_part_of_a_title_plays_for_as_long_as_it_was_to() {
+        let millis = Duration::from_millis;
+        let missing = |kind: PartKind, packets: u64, torn: bool| {
+            let parts = Parts::default();
+            parts.begin(0, ResourceId(1), PartKind::Media);
+            parts.begin(10, ResourceId(2), kind);
+            parts.end(20);
+            for (byte, at) in [(5, 0)]
+                .into_iter()
+                .chain((0..packets).map(|at| (10, 20 + at)))
+            {
+                assert_eq!(parts.hear(byte), Ok(()));
+                parts.play(millis(20 * at), millis(20));
+            }
+            let result = parts.finish(torn);
+            assert_eq!(parts.at_fault(), Some(ResourceId(2)));
+            result.err()
+        };
+        let last = PartKind::Last(millis(6000));
+        let rest = |time| Some(Unheard::Rest(millis(time)));
+        for (packets, torn, short) in [
+            (300, true, None),
+            (299, true, rest(20)),
+            (299, false, None),
+            (225, false, None),
+            (224, false, rest(1520)),
+            (1, false, rest(5980)),
+            (400, true, None),
+        ] {
+            assert_eq!(missing(last, packets, torn), short, "{packets} {torn}");
+            assert_eq!(missing(PartKind::Media, packets, torn), None);
+        }
     }
 
     #[test]

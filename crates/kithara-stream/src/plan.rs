@@ -103,6 +103,8 @@ pub enum Priority {
 pub enum Rejection {
     /// They are media in which there is nothing to be heard.
     Silent,
+    /// They are the last of a title, and shorter than its playlist says.
+    Short,
     /// They are fragments of media whose beginning, the init section, does not come before them.
     Headless,
     /// They are something else, or damaged.
@@ -124,8 +126,8 @@ pub enum Input {
         to: Duration,
     },
     /// What the reader was given does not decode, from the first byte of this resource of a run on. A plan that can do something
-    /// about it discards the resource ([`Wish::Discard`]), and cuts the run off, begins another, or fails; if it does not discard
-    /// it, it leaves it at that.
+    /// about it discards the resource ([`Wish::Discard`]), or cuts the run off there ([`Wish::CutOff`]), and begins another, or
+    /// fails; if it does neither, it leaves it at that.
     Rejected {
         /// The resource at fault. The reader may stand behind it, as far as a decoder reads ahead.
         resource: ResourceId,

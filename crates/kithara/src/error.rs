@@ -206,7 +206,9 @@ fn of_stream(error: &StreamError) -> ErrorKind {
         StreamError::RangeUnsupported { .. } => ErrorKind::RangeUnsupported,
         StreamError::ContentChanged { .. } => ErrorKind::ContentChanged,
         // The run that has the rest has not come.
-        StreamError::Truncated { .. } | StreamError::CutOff => ErrorKind::Truncated,
+        StreamError::Truncated { .. } | StreamError::EndsEarly { .. } | StreamError::CutOff => {
+            ErrorKind::Truncated
+        }
         StreamError::TooLarge { .. } => ErrorKind::TooLarge,
         StreamError::Transform { .. } => ErrorKind::Decrypt,
         StreamError::Protocol(error) => of_protocol(&**error),

@@ -166,9 +166,10 @@ impl Stage {
             8 => {
                 let resource = self.announced.first().copied().unwrap_or_default();
                 let what = "noise".to_owned();
-                let why = match script.number(4) {
+                let why = match script.number(5) {
                     0 => Rejection::Damaged { what },
                     1 => Rejection::Headless,
+                    2 => Rejection::Short,
                     _ => Rejection::Silent,
                 };
                 Input::Rejected { resource, why }

@@ -470,6 +470,9 @@ fn rejection(error: &DecodeError) -> Option<Rejection> {
         DecodeError::Empty { .. } => return Some(Rejection::Silent),
         DecodeError::Headless { .. } => return Some(Rejection::Headless),
         DecodeError::Corrupt { what, .. } | DecodeError::WrongContent { what, .. } => what.clone(),
+        DecodeError::Truncated {
+            expected: Some(_), ..
+        } => return Some(Rejection::Short),
         DecodeError::Truncated { .. } => "it ends early".to_owned(),
         DecodeError::TooLarge { what, .. } => format!("{what} is too large"),
         _ => return None,

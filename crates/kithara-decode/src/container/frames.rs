@@ -131,6 +131,8 @@ pub(crate) struct Frames<S> {
     zero: Option<i64>,
     /// So many of the frames before the next one are a guess: something else lay there.
     guessed: u64,
+    /// Where a part ended last that had something else behind its last whole frame.
+    torn: u64,
     notices: Vec<Notice>,
     syntax: std::marker::PhantomData<S>,
 }
@@ -164,6 +166,7 @@ impl<S: Syntax> Frames<S> {
             behind_tag: false,
             zero: None,
             guessed: 0,
+            torn: 0,
             notices: Vec::new(),
             syntax: std::marker::PhantomData,
         })
@@ -315,6 +318,9 @@ impl<S: Syntax> Frames<S> {
             self.guessed += lost;
         }
         self.offset += junk as u64;
+        if found.is_none() {
+            self.torn = self.offset;
+        }
         Ok(true)
     }
 
@@ -326,7 +332,9 @@ impl<S: Syntax> Frames<S> {
     }
 
     fn ended(&mut self) -> Result<()> {
-        self.input.finish()?;
+        self.input.seek(self.offset);
+        let torn = self.torn == self.offset || !self.input.peek(1)?.is_empty();
+        self.input.finish(torn)?;
         let Some(frames) = self.promise.frames else {
             return Ok(());
         };
@@ -526,7 +534,7 @@ impl<S: Syntax> Demux for Frames<S> {
             if self.input.peek(head.bytes)?.len() < head.bytes {
                 if self.input.is_part() {
                     // It was cut there, and nobody said that it is the last.
-                    self.input.finish()?;
+                    self.input.finish(true)?;
                     return Ok(None);
                 }
                 return Err(Fault::Truncated(self.promise.frames));
@@ -542,6 +550,7 @@ impl<S: Syntax> Demux for Frames<S> {
         let frame = self.frame;
         self.input.seek(self.offset);
         self.pass(&head);
+        self.input.play(frame..self.frame, head.sample_rate);
         let data = self.input.take(head.bytes)?;
         Ok(Some(Packet::new(
             &data[head.data_at..],

@@ -208,6 +208,8 @@ impl<S: Syntax> Ts<S> {
                     self.strangers = 0;
                     self.reader.hear()?;
                     self.place();
+                    let frames = self.frame..self.frame.saturating_add(head.frames.into());
+                    self.reader.input.play(frames, head.sample_rate);
                     return Ok(Some(head));
                 }
                 Some(head) => self.meet_stranger(&head)?,
@@ -318,7 +320,8 @@ impl<S: Syntax> Ts<S> {
     }
 
     fn ended(&mut self) -> Result<()> {
-        self.reader.input.finish()?;
+        let torn = self.reader.is_cut() || !self.reader.bytes().is_empty();
+        self.reader.input.finish(torn)?;
         if self.reader.is_cut() && !self.reader.is_part() {
             return Err(Fault::Truncated(None));
         }

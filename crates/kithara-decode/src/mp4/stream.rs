@@ -94,7 +94,7 @@ impl<'s> Stream<'s> {
 
     /// No packet follows: fails if there was none in the last part.
     pub fn finish(&self) -> io::Result<()> {
-        self.parts.finish().map_err(|_| Silent.into())
+        self.parts.finish(false).map_err(|_| Silent.into())
     }
 
     /// The box met last is why nothing follows.

@@ -47,7 +47,7 @@ impl HlsPlan {
             if !opened {
                 return;
             }
-            let kind = PartKind::Media;
+            let kind = self.kind_of(item);
             self.wish(Wish::Extend { resource, kind });
             self.line.announced += 1;
             (self.line.begun, self.line.init_told) = (false, false);
@@ -56,6 +56,19 @@ impl HlsPlan {
         let whole = self.is_all_there();
         if self.stage == Stage::Ended && !self.line.ended && whole {
             self.announce_end();
+        }
+    }
+
+    /// What is said of an item: how long the last of a title is to play, nothing that follows tells.
+    fn kind_of(&self, item: &Item) -> PartKind {
+        let window = self.window(item.variant);
+        let is_last = window.is_some_and(|window| {
+            let end = window.playlist().end_sequence();
+            !window.is_live() && window.epoch() == item.epoch && item.sequence + 1 == end
+        });
+        match is_last {
+            true => PartKind::Last(item.duration),
+            false => PartKind::Media,
         }
     }
 

@@ -281,11 +281,11 @@ pub(super) fn is_expired(error: &HlsError) -> bool {
     matches!(error.root(), NetError::Expired { .. })
 }
 
-/// Whether the answer was whole, and nothing, or nothing to be heard: that says as much as EXT-X-GAP.
+/// Whether the answer was whole, and nothing, or nothing to be heard, or less than was promised: that says as much as EXT-X-GAP.
 fn is_empty(error: &HlsError) -> bool {
     match error.transfer() {
         Some(StreamError::Truncated { got, expected, .. }) => (*got, *expected) == (0, 1),
-        Some(StreamError::NoSound { .. }) => true,
+        Some(StreamError::NoSound { .. } | StreamError::EndsEarly { .. }) => true,
         // As servers say it where a range is asked for.
         Some(StreamError::Net(error)) => {
             matches!(

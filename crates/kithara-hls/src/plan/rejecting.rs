@@ -46,13 +46,16 @@ impl HlsPlan {
         };
         // All before it was decoded, whatever was heard of the reader.
         self.line.reader = index;
+        let is_short = why == Rejection::Short;
         let error = self.rejection(index, resource, why);
-        self.wish(Wish::Discard { resource });
+        let again = self.may_come_again(index, resource) && !is_lists_fault(&error);
+        if again || !is_short {
+            self.wish(Wish::Discard { resource });
+        }
         if self.stage == Stage::Failed {
             // That was told, and is forgotten: this is met first.
             return self.tell_failure(error);
         }
-        let again = self.may_come_again(index, resource) && !is_lists_fault(&error);
         if self.line.items[index].leads_in && self.line.items[index].part.resource == resource {
             // Nobody needs it.
             return self.lay_again(index, RunCause::Again);
@@ -137,6 +140,7 @@ fn is_lists_fault(error: &HlsError) -> bool {
 fn what_is_wrong(name: String, why: Rejection) -> StreamError {
     let what = match why {
         Rejection::Silent => return StreamError::NoSound { name },
+        Rejection::Short => return StreamError::EndsEarly { name },
         Rejection::Headless => "fragments without their beginning".to_owned(),
         Rejection::Damaged { what } => what,
     };

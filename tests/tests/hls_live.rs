@@ -7,7 +7,7 @@ mod streams;
 
 use std::time::Duration;
 
-use kithara::HlsEvent;
+use kithara::{GapPolicy, HlsEvent};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::{FaultServer, Script};
 use network::*;
@@ -98,4 +98,56 @@ fn a_listener_who_leaves_ends_the_reloads() {
     // A client that is gone asks nothing: its connections are closed.
     server.wait_open_connections(0);
     assert_eq!(server.requests().len(), asked);
+}
+
+/// Everything that is heard of a title that ends after its window has moved twice, of which one segment answers like this.
+fn heard(bad: Option<(usize, Vec<Script>)>) -> (Vec<f32>, usize, FaultServer) {
+    let server = FaultServer::start();
+    let lists = [(0..4, false), (1..5, false), (2..6, true)];
+    let lists = lists.map(|(numbers, ended)| list("packed-aac", numbers, ended));
+    let url = serve(&server, "packed-aac", lists);
+    if let Some((number, scripts)) = bad {
+        server.serve_sequence(&format!("/live/{number}.aac"), scripts);
+    }
+    // How far the window has moved by then decides nothing.
+    let config = config(&url).with_gap_policy(GapPolicy::Silence);
+    let mut listener = Listener::open(config);
+    let joined = listener.resource.position();
+    listener.play().expect("it plays to its end");
+    let first = listener.resource.spec().frames(joined) as usize;
+    (listener.pcm.clone(), first, server)
+}
+
+#[test]
+fn what_is_bad_at_the_live_edge_is_had_once_more_or_is_silence() {
+    let fixture = hls::fixture("packed-aac");
+    let (whole, first, _) = heard(None);
+    // The last of the first list, and the last of all.
+    let nothing = [vec![0xa5; 10_000], b"Nothing yet. ".repeat(200)];
+    for (number, bad) in [3, 5].into_iter().zip(nothing) {
+        let path = format!("/live/{number}.aac");
+        let what = format!("{:?} in place of {path}", &bad[..4]);
+        let right = hls::script(&format!("packed-aac/{number}.aac"));
+        let once = vec![Script::file(bad.clone()), right];
+        let (pcm, _, server) = heard(Some((number, once)));
+        assert!(pcm == whole, "{what}, once");
+        assert_eq!(count(&server, &path), 2, "{what}, once");
+
+        let (pcm, _, server) = heard(Some((number, vec![Script::file(bad)])));
+        assert_eq!(count(&server, &path), 2, "{what}");
+        assert!(pcm.len().abs_diff(whole.len()) <= 2 * 64, "{what}");
+        let gap = &segments(fixture)[number];
+        let before = gap.start - first - 64;
+        assert!(
+            frames(&pcm, 0..before) == frames(&whole, 0..before),
+            "{what}"
+        );
+        let inside = gap.start - first + 1024..gap.end.min(fixture.frames) - first - 64;
+        let silent = frames(&pcm, inside).iter().all(|sample| *sample == 0.0);
+        assert!(silent, "{what}: it is heard");
+        let behind = gap.end - first + 2 * 1024;
+        if behind * 2 < pcm.len() {
+            assert!(pcm[behind * 2..] == whole[behind * 2..], "{what}, behind");
+        }
+    }
 }

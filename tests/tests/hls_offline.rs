@@ -141,3 +141,71 @@ fn no_reference_is_on_the_disk() {
         }
     }
 }
+
+#[test]
+fn what_is_not_kept_is_not_asked_for_until_the_next_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = origin();
+    let url = server.url("/multivariant.m3u8");
+    let cache = Cache::at(folder.path());
+    let config = kept(&cache, &url).with_hls_policy(near());
+    let mut listener = Listener::open(config.with_abr_mode(AbrMode::Manual(1)));
+    // Two segments of one variant, of which the first has come whole by then.
+    listener.read_samples(2 * 150_000).expect("it plays");
+    drop(listener);
+    cache.end();
+
+    let paths: std::collections::BTreeSet<_> = server
+        .requests()
+        .iter()
+        .map(|request| request.path.clone())
+        .collect();
+    let others = hls::all().iter().flat_map(|fixture| {
+        let file = |name: &str| format!("/{}/{name}", fixture.folder);
+        let numbered = (0..fixture.segments).map(move |number| file(&format!("{number}.m4s")));
+        numbered.chain([file("media.m3u8"), file("init.mp4")])
+    });
+    for path in others.chain(paths) {
+        server.serve(&path, kithara_tests::server::Script::of_status(503));
+    }
+    for mode in [
+        AbrMode::Auto(None),
+        AbrMode::Manual(1),
+        AbrMode::Auto(Some(2)),
+    ] {
+        let before = server.requests().len();
+        let cache = Cache::at(folder.path());
+        let mut listener = Listener::open(kept(&cache, &url).with_abr_mode(mode));
+        let result = listener.play();
+        let told = result.expect_err("the rest is not kept");
+        let fixture = hls::fixture("aac-96");
+        let kept_to = segments(fixture)[0].end - 64;
+        assert!(listener.pcm.len() / 2 >= kept_to, "{mode:?}: {told:?}");
+        assert_eq!(fixture.difference_at(&listener.pcm, 0), None, "{mode:?}");
+
+        // It comes back, which nobody knows.
+        hls::serve(&server);
+        let sought = listener.seek(Duration::from_secs(10), SeekMode::Fast);
+        assert!(sought.is_err() || listener.play().is_err(), "{mode:?}");
+        let asked = server.requests();
+        let asked: Vec<_> = asked[before..]
+            .iter()
+            .map(|request| &request.path)
+            .collect();
+        assert!(asked.len() <= 7, "{mode:?}: {asked:?}");
+        let entry = asked.iter().all(|path| *path == "/multivariant.m3u8");
+        assert!(entry, "{mode:?}: {asked:?}");
+        drop(listener);
+        cache.end();
+        for path in server.requests().iter().map(|request| &request.path) {
+            server.serve(path, kithara_tests::server::Script::of_status(503));
+        }
+    }
+    hls::serve(&server);
+    let cache = Cache::at(folder.path());
+    let mut listener = Listener::open(kept(&cache, &url).with_abr_mode(AbrMode::Manual(1)));
+    listener.play().expect("it plays");
+    assert_eq!(hls::fixture("aac-96").difference(&listener.pcm), None);
+    drop(listener);
+    cache.end();
+}

@@ -275,13 +275,14 @@ impl HlsPlan {
                 self.load_failed(load, StreamError::Net(error));
             }
         }
+        // Behind what is given up there is somebody who waits for the list.
+        self.look_at_patience();
         if self.next_reload().is_some_and(|at| at <= now)
             && let Some(variant) = self.current()
         {
             self.load_list(variant, false);
         }
         self.look_at_freshness();
-        self.look_at_patience();
         self.look_at_speed();
     }
 

@@ -5,14 +5,16 @@ mod network;
 #[path = "support/hls.rs"]
 mod streams;
 
+use kithara::{ErrorKind, Resource};
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::Script;
 use network::*;
 use streams::*;
 
+const BRAND: &[u8] = b"\0\0\0\x10stypmsdh\0\0\0\0";
+
 #[test]
 fn a_segment_without_sound_is_silence_of_its_length() {
-    const BRAND: &[u8] = b"\0\0\0\x10stypmsdh\0\0\0\0";
     const FREE: &[u8] = b"\0\0\0\x10free\0\0\0\0\0\0\0\0";
     // What is in front of the first sound, or behind the last, only an empty answer tells.
     let everywhere: &[usize] = &[0, 2, 5];
@@ -46,5 +48,40 @@ fn a_segment_without_sound_is_silence_of_its_length() {
             let asked = count(&server, &path);
             assert!(asked <= 2, "{what}: asked for {asked} times");
         }
+    }
+}
+
+/// A table of programmes without any, and null packets: what a transport stream without sound is made of.
+fn tables() -> Vec<u8> {
+    let mut packets = vec![0xff; 8 * 188];
+    for packet in packets.chunks_mut(188) {
+        packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    }
+    let table = [
+        0x47, 0x40, 0, 0x10, 0, 0, 0xb0, 9, 0, 1, 0xc1, 0, 0, 0xef, 0x22, 0x62, 0x17,
+    ];
+    packets[..table.len()].copy_from_slice(&table);
+    packets
+}
+
+#[test]
+fn a_title_without_any_sound_says_so_and_where() {
+    let tables = tables();
+    for (folder, extension, body) in [
+        ("ts-aac", "ts", &tables[..]),
+        ("aac-48", "m4s", BRAND),
+        ("packed-aac", "aac", b""),
+    ] {
+        let fixture = hls::fixture(folder);
+        let server = origin();
+        for number in 0..segments(fixture).len() {
+            let path = format!("/{folder}/{number}.{extension}");
+            server.serve(&path, Script::file(body.to_vec()));
+        }
+        let url = server.url(&fixture.playlist());
+        let error = Resource::blocking(config(&url)).expect_err(folder);
+        assert_eq!(error.kind(), ErrorKind::WrongContent, "{folder}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("there is no sound in "), "{folder}: {text}");
     }
 }

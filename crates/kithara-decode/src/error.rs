@@ -65,6 +65,13 @@ pub enum DecodeError {
         name: String,
     },
 
+    /// They are media, but in a stretch of a title there is nothing to be heard.
+    #[error("there is no sound in {name}")]
+    Silent {
+        /// The redacted name of the run.
+        name: String,
+    },
+
     /// A size or count in the bytes exceeds a limit.
     #[error("{name}: {what} exceeds the limit of {limit}")]
     TooLarge {

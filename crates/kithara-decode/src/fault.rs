@@ -22,6 +22,7 @@ pub(crate) enum Fault {
     Truncated(Option<u64>),
     WrongContent(String),
     Empty,
+    Silent,
     Headless,
     TooLarge {
         what: &'static str,
@@ -70,6 +71,7 @@ impl Fault {
             },
             Self::WrongContent(what) => DecodeError::WrongContent { name, what },
             Self::Empty => DecodeError::Empty { name },
+            Self::Silent => DecodeError::Silent { name },
             Self::Headless => DecodeError::Headless { name },
             Self::TooLarge { what, limit } => DecodeError::TooLarge {
                 name,
@@ -95,7 +97,7 @@ impl From<io::Error> for Fault {
             return Self::NoMemory(NoMemory { bytes: *bytes });
         }
         if error.get_ref().is_some_and(|inner| inner.is::<Silent>()) {
-            return Self::Empty;
+            return Self::Silent;
         }
         match StreamError::from_io(&error) {
             Some(stream) => Self::Stream(stream),

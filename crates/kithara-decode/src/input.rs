@@ -114,7 +114,7 @@ impl Input {
     fn silent(&self, part: &Range<u64>) -> Fault {
         match self.junk.filter(|junk| part.contains(junk)) {
             Some(_) => Fault::WrongContent("something else in its place".to_owned()),
-            None => Fault::Empty,
+            None => Fault::Silent,
         }
     }
 

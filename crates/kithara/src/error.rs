@@ -272,6 +272,7 @@ fn of_decode(error: &DecodeError) -> ErrorKind {
         DecodeError::Truncated { .. } => ErrorKind::Truncated,
         DecodeError::WrongContent { .. }
         | DecodeError::Empty { .. }
+        | DecodeError::Silent { .. }
         | DecodeError::Headless { .. } => ErrorKind::WrongContent,
         DecodeError::TooLarge { .. } | DecodeError::OutOfMemory { .. } => ErrorKind::TooLarge,
         _ => ErrorKind::Worker,

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use kithara_decode::{DecodeError, DecoderOptions, Guard, TrackMetadata};
+use kithara_decode::{DecoderOptions, Guard, TrackMetadata};
 use kithara_stream::{MediaInfo, Source, StreamError};
 
 use super::Worker;
@@ -125,10 +125,7 @@ impl Job {
         self.shared.set_opening(false);
         let Some(run) = title.run().filter(|_| matches!(opened, Ok(true))) else {
             opened?;
-            let name = title.info().name;
-            return Err(Halt::Failed(AudioError::Decode(DecodeError::Empty {
-                name,
-            })));
+            return Err(Halt::Failed(AudioError::Decode(title.nothing())));
         };
         let (metadata, info) = (title.metadata(), title.info());
         let fresh = Worker::new(Arc::clone(&self.shared), title, run.spec, &self.config)?;

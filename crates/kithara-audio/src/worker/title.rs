@@ -66,6 +66,8 @@ pub(super) struct Title {
     pub(super) current: Option<Current>,
     source: Box<dyn Source>,
     interrupt: Interrupt,
+    /// What was wrong with the part that was rejected last.
+    rejected: Option<DecodeError>,
     /// Runs opened so far.
     runs: u64,
     duration: Option<MediaDuration>,
@@ -124,6 +126,7 @@ impl Title {
             options,
             source,
             current: None,
+            rejected: None,
             runs: 0,
             duration: None,
             stated: None,
@@ -394,7 +397,18 @@ impl Title {
         let (Some(part), Some(why)) = (parts.at_fault(), rejection(error)) else {
             return Ok(false);
         };
-        self.ask_source(|source| source.reject(part, why.clone()))
+        let is_over = self.ask_source(|source| source.reject(part, why.clone()))?;
+        if is_over {
+            self.rejected = Some(error.clone());
+        }
+        Ok(is_over)
+    }
+
+    /// Why a title that has ended without a run has none: what was wrong with the last of what came for it, if anything did.
+    pub(super) fn nothing(&mut self) -> DecodeError {
+        self.rejected.take().unwrap_or_else(|| DecodeError::Silent {
+            name: "the title".to_owned(),
+        })
     }
 
     /// Sorts out a decoder's failure: an interrupt of the past is none.
@@ -467,7 +481,9 @@ impl Title {
 /// already to whoever would fetch it.
 fn rejection(error: &DecodeError) -> Option<Rejection> {
     let what = match error {
-        DecodeError::Empty { .. } => return Some(Rejection::Silent),
+        DecodeError::Empty { .. } | DecodeError::Silent { .. } => {
+            return Some(Rejection::Silent);
+        }
         DecodeError::Headless { .. } => return Some(Rejection::Headless),
         DecodeError::Corrupt { what, .. } | DecodeError::WrongContent { what, .. } => what.clone(),
         DecodeError::Truncated {

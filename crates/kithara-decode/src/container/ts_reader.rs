@@ -157,7 +157,7 @@ impl TsReader {
 
     /// Why there is no audio in bytes that ended.
     fn nothing(&mut self) -> Fault {
-        self.input.finish(false).err().unwrap_or(Fault::Empty)
+        self.input.finish(false).err().unwrap_or(Fault::Silent)
     }
 
     /// The audio at the position, as far as it was read.

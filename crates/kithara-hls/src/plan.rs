@@ -15,6 +15,7 @@ use crate::failure::HlsError;
 use crate::handle::HlsCommand;
 use crate::{AudioPreference, Freshness, HlsEvent, KeyOptions, Start, Variables};
 
+mod aside;
 mod bytes;
 mod ending;
 mod entry;
@@ -33,6 +34,7 @@ mod seeking;
 mod switching;
 mod waiting;
 
+use self::aside::Aside;
 pub use self::holdings::Holdings;
 use self::item::{Inits, Line, Part, State};
 use self::keyring::KeyRing;
@@ -82,6 +84,7 @@ pub struct HlsPlan {
     /// Why what is kept is played without asking: nobody answers.
     offline: Option<Arc<NetError>>,
     line: Line,
+    aside: Aside,
     cursor: Cursor,
     inits: Inits,
     keys: KeyRing,
@@ -198,6 +201,7 @@ impl HlsPlan {
             loads: BTreeMap::new(),
             offline: None,
             line: Line::default(),
+            aside: Aside::default(),
             cursor: Cursor::default(),
             inits: Inits::default(),
             keys: KeyRing::default(),

@@ -333,7 +333,8 @@ impl ResourceConfig {
         self
     }
 
-    /// Keeps nothing for the next time: what is fetched lies in a temporary file without a name until the resource ends.
+    /// Keeps nothing for the next time: what is fetched lies in temporary files without names until the resource
+    /// ends; of an HLS stream the last 32 segments that came whole and were let go of, at most 64 MiB of them.
     #[must_use]
     pub fn without_store(mut self) -> Self {
         self.store = Store::None;

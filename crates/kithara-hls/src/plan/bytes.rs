@@ -82,6 +82,7 @@ impl HlsPlan {
         }
         let front = stored.coverage.covered_from(0);
         let part = self.part_mut(owner);
+        part.kept &= stored.not_kept.is_none() || part.source.is_file();
         if stored.end.is_some_and(|end| front >= end) {
             if part.is_whole() {
                 return;
@@ -169,6 +170,7 @@ impl HlsPlan {
         } else {
             Keep::Yes
         };
+        part.kept &= keep == Keep::Yes;
         let resource = part.resource;
         self.pace.handle_latency(latency);
         self.wish(Wish::Identify {

@@ -10,6 +10,8 @@ pub struct Holdings {
     pub segments: usize,
     /// Segments behind the reader that a decoder may still stand in.
     pub passed: usize,
+    /// Segments that came whole, were let go of, and are kept by no store: what a seek finds again.
+    pub aside: usize,
     /// Init sections.
     pub init_sections: usize,
     /// Keys, and where those are that are still to come.
@@ -29,6 +31,7 @@ impl HlsPlan {
         Holdings {
             segments: self.line.items.len(),
             passed: self.line.passed.len(),
+            aside: self.aside.len(),
             init_sections: self.inits.parts.len(),
             keys: self.keys.len(),
             documents: self.loads.len(),

@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub(super) again: bool,
     /// What came of it once did not decode.
     pub(super) rejected: bool,
+    /// When it is let go of it is not set aside: a store has it, it is on this machine, or it is no good.
+    pub(super) kept: bool,
 }
 
 /// Where bytes are.
@@ -130,9 +132,11 @@ pub(super) struct Transfer {
 
 impl Part {
     pub(super) fn new(resource: ResourceId, source: Source, opens: bool) -> Self {
+        let kept = opens || source.is_file();
         Self {
             resource,
             bytes: resource,
+            kept,
             source,
             state: if opens { State::Opening } else { State::Wanted },
             transfer: None,

@@ -294,7 +294,7 @@ impl HlsPlan {
         self.cursor.at = found.start.saturating_add(found.duration);
         self.cursor.follows = Some((variant, found.epoch, sequence + 1));
         let rejected = self.rejections.contains(&(variant, found.epoch, sequence));
-        let shared = self.shared(&source).filter(|_| !rejected);
+        let shared = self.shared(found.epoch, &source).filter(|_| !rejected);
         let mut part = shared.unwrap_or_else(|| self.open(source));
         // Whatever came of it counts as an attempt.
         part.spent = self.gaps.spent(found.start, variant) + u32::from(rejected);
@@ -385,21 +385,23 @@ impl HlsPlan {
         Part::new(resource, source, key.is_some())
     }
 
-    /// The same bytes as those of a part that is laid already: they are there, or on their way.
-    fn shared(&mut self, source: &Source) -> Option<Part> {
+    /// The same bytes as those of a part that is laid already, or was: they are there, or on their way.
+    fn shared(&mut self, epoch: u64, source: &Source) -> Option<Part> {
         let items = self.line.items.iter().rev().map(|item| &item.part);
         let same = |part: &&Part| {
             let comes = part.is_whole() || part.transfer.is_some() || part.stored == 0;
             part.is_opened() && comes && part.source == *source
         };
-        let known = { items }.find(same)?;
-        let (of, bytes) = (known.resource, known.bytes);
+        let aside = || self.aside.find(epoch, source);
+        let known = { items }.find(same).or_else(aside)?;
+        let (of, bytes, kept) = (known.resource, known.bytes, known.kept);
         let end = known.is_whole().then_some(known.stored);
         let resource = self.resource_id();
         self.wish(Wish::Share { resource, of });
         let opens = true;
         let mut part = Part {
             bytes,
+            kept,
             ..Part::new(resource, source.clone(), opens)
         };
         if let Some(len) = end {

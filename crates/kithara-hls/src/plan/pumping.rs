@@ -252,16 +252,6 @@ impl HlsPlan {
         [init, Some(Owner::Item(index))]
     }
 
-    /// Lets go of an item that nobody reads any more.
-    pub(super) fn let_go(&mut self, item: Item) {
-        if let Some(transfer) = item.part.transfer {
-            self.wish(Wish::Abort(transfer.id));
-        }
-        self.wish(Wish::Leave {
-            resource: item.part.resource,
-        });
-    }
-
     /// Lets go of an item and everything behind it. Whoever reads there is told that it goes on elsewhere.
     pub(super) fn drop_from(&mut self, index: usize) {
         // With what leads into it, unless the reader may be there already.

@@ -51,6 +51,7 @@ impl HlsPlan {
         let again = self.may_come_again(index, resource) && !is_lists_fault(&error);
         if again || !is_short {
             self.wish(Wish::Discard { resource });
+            self.spoil(index, resource);
         }
         if self.stage == Stage::Failed {
             // That was told, and is forgotten: this is met first.

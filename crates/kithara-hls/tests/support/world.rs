@@ -352,7 +352,7 @@ impl World {
         }
         let holds = self.plan.holdings();
         assert!(holds.segments <= 64 && holds.passed <= 64, "{holds:?}");
-        assert!(holds.documents <= 64, "{holds:?}");
+        assert!(holds.documents <= 64 && holds.aside <= 32, "{holds:?}");
         assert!(holds.init_sections <= 80, "{holds:?}");
         assert!(holds.keys <= 128 && holds.failures <= 64, "{holds:?}");
     }

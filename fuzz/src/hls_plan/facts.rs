@@ -266,7 +266,9 @@ impl Stage {
             let next = self.plan.deadline();
             assert!(
                 next.is_none_or(|at| at > self.now),
-                "a deadline that was heard stays"
+                "a deadline that was heard stays: {next:?} at {:?}, {:?}",
+                self.now,
+                self.plan
             );
         }
         let holds = self.plan.holdings();

@@ -173,7 +173,8 @@ pub struct NetOptions {
     pub idle: Duration,
     /// Redirects one request may take: 5, at most 20.
     pub max_redirects: u32,
-    /// Redirects the requests of one open may take together: 20, at most 100. Each minute allows one more.
+    /// Redirects the requests of one resource may take together, from its opening on: 20, at most 100. Each minute allows one
+    /// more. A file is one resource, and so is each segment of a stream.
     pub max_redirects_per_open: u32,
     /// Speak HTTP/2 without TLS and without asking. For servers known to.
     pub http2_prior_knowledge: bool,

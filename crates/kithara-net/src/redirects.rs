@@ -1,4 +1,4 @@
-//! How many redirects the requests of one open follow together.
+//! How many redirects the requests of one resource follow together.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,11 @@ use tokio::time::Instant;
 /// whenever its link was down or its signature expired.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// The redirects that the requests of one open have followed: one for each title, put on each of its requests.
+/// The redirects that the requests of one resource have followed, from its opening on: put on each of them.
 ///
 /// Clones count together. How many are allowed is [`NetOptions::max_redirects_per_open`]; each minute takes one off the
-/// count, so that only redirects that keep coming end a title, and never its age.
+/// count, so that only redirects that keep coming end a title, and never its age. The segments of a stream are a resource each: many a
+/// server redirects every one of them, to wherever it is to be had.
 ///
 /// [`NetOptions::max_redirects_per_open`]: crate::NetOptions::max_redirects_per_open
 #[derive(Clone, Default)]

@@ -129,7 +129,7 @@ pub struct Request {
     pub observer: Observer,
     /// What [`RetryNet`](crate::RetryNet) may spend on it.
     pub attempts: Attempts,
-    /// What the open it belongs to has been redirected.
+    /// What the resource it is for has been redirected.
     pub redirects: Redirects,
     /// What that open knows of the user and password in the caller's own URL.
     pub access: Access,
@@ -203,7 +203,7 @@ impl Request {
         self
     }
 
-    /// Counts the redirects it follows with those of the open it belongs to.
+    /// Counts the redirects it follows with those of the other requests for the resource.
     pub fn with_redirects(mut self, redirects: Redirects) -> Self {
         self.redirects = redirects;
         self

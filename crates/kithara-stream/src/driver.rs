@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kithara_assets::{AssetStore, ResourceKey};
-use kithara_net::{Access, Net, Redirects};
+use kithara_net::{Access, Net};
 use kithara_storage::StorageError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -78,8 +78,7 @@ pub(crate) struct Driver<P: Plan> {
     /// What the network layer tells of transfers that are under way.
     wire: mpsc::UnboundedReceiver<Input>,
     wire_sender: mpsc::UnboundedSender<Input>,
-    /// Counts for the whole title.
-    redirects: Redirects,
+    /// Goes for the whole title.
     access: Access,
     /// The resource that was rejected, as long as nothing is done about it.
     rejected: Option<ResourceId>,
@@ -116,7 +115,6 @@ impl<P: Plan> Driver<P> {
             answers: VecDeque::new(),
             wire,
             wire_sender,
-            redirects: Redirects::new(),
             access: Access::new(),
             rejected: None,
         }
@@ -503,7 +501,9 @@ impl<P: Plan> Driver<P> {
             false => Overlap::new(compared, resource),
         };
         let wire = self.wire_sender.clone();
-        let request = self.of_this_open(request::of_fetch(&fetch, wire));
+        let request = request::of_fetch(&fetch, wire)
+            .with_redirects(self.shelf.redirects(fetch.resource))
+            .with_access(self.access.clone());
         let net = Arc::clone(&self.tools.net);
         let mut transfer = Transfer::start(&fetch, request, net, overlap, self.shelf.store());
         transfer.claimed = claimed;
@@ -512,15 +512,9 @@ impl<P: Plan> Driver<P> {
         self.answers.push_back(Input::Begun { fetch: id, range });
     }
 
-    /// The request, with what all requests of the title share.
-    fn of_this_open(&self, request: kithara_net::Request) -> kithara_net::Request {
-        let request = request.with_redirects(self.redirects.clone());
-        request.with_access(self.access.clone())
-    }
-
     fn load(&mut self, load: &Load) {
         let wire = self.wire_sender.clone();
-        let request = self.of_this_open(request::of_load(load, wire));
+        let request = request::of_load(load, wire).with_access(self.access.clone());
         let net = Arc::clone(&self.tools.net);
         self.loads.push(Loading::start(load, request, net));
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use kithara_assets::{AssetStore, Entry, EntryState, Facts, Keep, ResourceKey, Revalidate, Turn};
+use kithara_net::Redirects;
 use kithara_storage::StorageError;
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,8 @@ struct Held {
     key: Option<ResourceKey>,
     /// It is this one's turn to ask whether the origin still has the same.
     turn: Option<Turn>,
+    /// What its requests were redirected.
+    redirects: Redirects,
 }
 
 impl Held {
@@ -98,8 +101,13 @@ impl Shelf {
     }
 
     fn hold(&mut self, id: ResourceId, entry: Entry, key: Option<ResourceKey>) {
-        let turn = None;
-        self.held.insert(id, Held { entry, key, turn });
+        let held = Held {
+            entry,
+            key,
+            turn: None,
+            redirects: Redirects::new(),
+        };
+        self.held.insert(id, held);
     }
 
     /// A resource; one that was not opened is a temporary one.
@@ -116,6 +124,13 @@ impl Shelf {
     /// A resource, if there is one by that name yet.
     pub(crate) fn get(&self, id: ResourceId) -> Option<&Entry> {
         self.held.get(&id).map(|held| &held.entry)
+    }
+
+    /// What the requests of a resource were redirected, if it was opened.
+    pub(crate) fn redirects(&self, id: ResourceId) -> Redirects {
+        self.held
+            .get(&id)
+            .map_or_else(Redirects::new, |held| held.redirects.clone())
     }
 
     /// How a resource stands.

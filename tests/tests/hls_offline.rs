@@ -209,3 +209,28 @@ fn what_is_not_kept_is_not_asked_for_until_the_next_open() {
     drop(listener);
     cache.end();
 }
+
+#[test]
+fn a_segment_without_sound_is_silent_again_when_its_server_is_gone() {
+    const BRAND: &[u8] = b"\0\0\0\x10stypmsdh\0\0\0\0";
+    for number in [2, 5] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = origin();
+        let path = format!("/aac-48/{number}.m4s");
+        server.serve(&path, kithara_tests::server::Script::file(BRAND.to_vec()));
+        let url = server.url(&hls::fixture("aac-48").playlist());
+        let play = || {
+            let cache = Cache::at(folder.path());
+            let mut listener = Listener::open(kept(&cache, &url));
+            let played = listener.play();
+            played.unwrap_or_else(|error| panic!("{path}: {error:?}"));
+            let pcm = std::mem::take(&mut listener.pcm);
+            drop(listener);
+            cache.end();
+            pcm
+        };
+        let first = play();
+        drop(server);
+        assert!(play() == first, "{path}");
+    }
+}

@@ -46,10 +46,12 @@ impl HlsPlan {
         };
         // All before it was decoded, whatever was heard of the reader.
         self.line.reader = index;
-        let is_short = why == Rejection::Short;
+        // What begins a run cannot be cut off by its own name: it must go.
+        let is_within = self.line.items[index].begins.is_none();
+        let is_the_title = why == Rejection::Short || why == Rejection::Silent && is_within;
         let error = self.rejection(index, resource, why);
         let again = self.may_come_again(index, resource) && !is_lists_fault(&error);
-        if again || !is_short {
+        if again || !is_the_title {
             self.wish(Wish::Discard { resource });
             self.spoil(index, resource);
         }

@@ -58,7 +58,9 @@ fn original() -> Vec<f32> {
 #[test]
 fn a_lossless_album_read_track_by_track_is_the_uncut_one() {
     let original = original();
-    for extension in ["wav", "flac", "alac.m4a"] {
+    for extension in [
+        "wav", "aiff", "caf", "flac", "oga", "flac.mka", "flac.mp4", "alac.m4a", "alac.caf",
+    ] {
         assert!(joined(extension) == original, "{extension}");
     }
 }

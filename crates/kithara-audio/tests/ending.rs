@@ -264,6 +264,19 @@ fn a_panic_in_the_source_ends_this_audio_only() {
 }
 
 #[test]
+fn an_end_that_was_heard_is_told_also_to_who_lets_go_of_it_at_once() {
+    for _ in 0..200 {
+        let (config, mut events) = listened();
+        let mut audio = open(ramp(100), config).wait().unwrap();
+        while audio.read(&mut [0.0; 4096]).unwrap() > 0 {}
+        drop(audio);
+        await_event(&mut events, |event| {
+            matches!(event, AudioEvent::EndOfStream).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_panic_in_the_bytes_comes_after_the_frames_before_it() {
     let mut bytes = gated(ramp(FRAMES), &Gate::open_to(u64::MAX));
     bytes.panic_at = Some(HEADER + 50_000 * FRAME);

@@ -183,6 +183,8 @@ impl Worker {
             self.tell();
             self.step();
         }
+        // Who has heard it all may let go of it at once.
+        self.tell_end();
     }
 
     fn step(&mut self) {
@@ -462,14 +464,22 @@ impl Worker {
         });
     }
 
-    /// Nothing to do until a seek. Sleeps, and reports when the reader has come to the end.
-    fn rest(&mut self) {
-        let untold = self.ended == Some(Ending::End) && !self.told.end;
-        if untold && self.shared.has_reached_end() {
+    /// Reports that the reader has come to the end, once.
+    fn tell_end(&mut self) {
+        if self.owes_end() && self.shared.has_reached_end() {
             self.told.end = true;
             self.events.send(AudioEvent::EndOfStream);
-            return;
         }
+    }
+
+    fn owes_end(&self) -> bool {
+        self.ended == Some(Ending::End) && !self.told.end
+    }
+
+    /// Nothing to do until a seek. Sleeps, and reports when the reader has come to the end.
+    fn rest(&mut self) {
+        self.tell_end();
+        let untold = self.owes_end();
         let timeout = (untold && !self.shared.is_paused()).then(|| {
             let queued = self.queued_time();
             self.pace.draining(self.shared.frames_read(), queued)

@@ -408,6 +408,9 @@ impl From<Mp4Error> for Fault {
             }
             Mp4Error::Headless => Self::Headless,
             Mp4Error::Unsupported { what } => Self::unsupported(what),
+            Mp4Error::NoAudio { tracks } => {
+                Self::unsupported(format!("MP4 without audio among its tracks ({tracks})"))
+            }
             _ => Self::unsupported(error.to_string()),
         }
     }

@@ -284,7 +284,12 @@ impl World {
         // What it waited for may have been said just now.
         let run = self.runs.get(self.place.0);
         let is_passed = run.is_some_and(|run| run.closed || run.cut);
-        let goes_on = is_passed && self.place.0 + 1 < self.runs.len();
+        let next_part = run.and_then(|run| run.parts.get(self.place.1));
+        let is_there = next_part.is_some_and(|part| {
+            let (_, bytes, end) = &self.resources[&self.bytes_of(*part)];
+            bytes.len() as u64 > self.place.2 || end.is_some()
+        });
+        let goes_on = is_there || is_passed && self.place.0 + 1 < self.runs.len();
         if told || goes_on || !self.waits || self.carriers.iter().any(Carrier::is_under_way) {
             self.cared_for = self.now;
             return;

@@ -34,6 +34,7 @@ pub(super) fn under_facts(script: &mut Script<'_>) {
         loads: Vec::new(),
         named: BTreeSet::new(),
         known: Vec::new(),
+        left: Vec::new(),
         announced: Vec::new(),
         run: Run::None,
         fate: Fate::Open,
@@ -65,6 +66,8 @@ struct Stage {
     named: BTreeSet<FetchId>,
     /// Resources that were not left.
     known: Vec<ResourceId>,
+    /// Nobody has these any more.
+    left: Vec<ResourceId>,
     /// What the reader has heard of, newest last.
     announced: Vec<ResourceId>,
     run: Run,
@@ -329,10 +332,12 @@ impl Stage {
                 self.loads.retain(|(load, ..)| *load != id);
             }
             Wish::Share { resource, of } => {
-                assert!(self.known.contains(&of), "it shares what was left");
+                assert!(!self.left.contains(&of), "it shares what was left");
+                self.know(of);
                 self.know(resource);
             }
             Wish::Leave { resource } => {
+                self.left.push(resource);
                 self.known.retain(|one| *one != resource);
                 self.running.retain(|one| one.resource != resource);
             }

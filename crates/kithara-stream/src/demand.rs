@@ -7,11 +7,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{Demand, ResourceId, StreamError};
-
-/// Positions closer together than this are one position: the driver plans in requests of hundreds of kilobytes and
-/// need not be woken for every read.
-const REPORT_STEP: u64 = 32 * 1024;
+use crate::{DEMAND_STEP, Demand, ResourceId, StreamError};
 
 /// A cell that holds only the newest wish. The reader writes it, the driver hears of it as one input among others.
 #[derive(Debug)]
@@ -50,7 +46,7 @@ impl DemandCell {
     /// The reader read on and stands here now.
     pub(crate) fn passed(&self, resource: ResourceId, position: u64) {
         self.newest.send_if_modified(|newest| {
-            let step = newest.position.abs_diff(position) >= REPORT_STEP;
+            let step = newest.position.abs_diff(position) >= DEMAND_STEP;
             let changed = newest.wanted.is_some() || newest.resource != resource || step;
             if changed {
                 *newest = Demand {

@@ -65,8 +65,8 @@ pub use local::LocalSource;
 pub use media::{AudioCodec, ContainerFormat, MediaDuration, MediaInfo};
 pub use parts::{PartKind, Parts, Unheard};
 pub use plan::{
-    Demand, Fetch, FetchId, Input, Load, Plan, Priority, Rejection, ResourceId, RunFacts, Stored,
-    Terms, Wish,
+    DEMAND_STEP, Demand, Fetch, FetchId, Input, Load, Plan, Priority, Rejection, ResourceId,
+    RunFacts, Stored, Terms, Wish,
 };
 pub use reader::Reader;
 pub use source::{ByteSource, Run, RunCause, SeekRoute, Source, Timing};

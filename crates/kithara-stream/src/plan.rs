@@ -52,12 +52,16 @@ pub struct FetchId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceId(pub u64);
 
+/// Positions of the reader closer together than this are one to a plan: it plans in requests of hundreds of kilobytes and need not
+/// be woken for every read.
+pub const DEMAND_STEP: u64 = 32 * 1024;
+
 /// What the reader wants: only the newest wish counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
     /// The resource being read.
     pub resource: ResourceId,
-    /// The next byte the reader will read.
+    /// The next byte the reader will read, told in [steps](DEMAND_STEP).
     pub position: u64,
     /// The bytes the reader is blocked on, if it is.
     pub wanted: Option<Range<u64>>,

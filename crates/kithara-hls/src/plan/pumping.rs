@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kithara_abr::SegmentWatch;
 use kithara_stream::net::Attempts;
-use kithara_stream::{Demand, Fetch, Priority, ResourceId, Terms, Transform, Wish};
+use kithara_stream::{DEMAND_STEP, Demand, Fetch, Priority, ResourceId, Terms, Transform, Wish};
 
 use super::item::{Cipher, Item, Owner, Part, State, Transfer};
 use super::{HlsPlan, Stage};
@@ -43,14 +43,19 @@ impl Pace {
 impl HlsPlan {
     /// Whether more may be laid.
     pub(super) fn has_room(&self) -> bool {
-        let items = self.line.items.iter().skip(self.line.reader);
+        let (at_end, (read, position)) = match self.may_be_at_end() {
+            true => (1, (Duration::ZERO, 0)),
+            false => (0, (self.read_of_item(), self.position_in_item())),
+        };
+        let items = self.line.items.iter().skip(self.line.reader + at_end);
         // Not what lies between: that may be a gap.
         let heard = items.clone().filter(|item| !item.leads_in);
         let laid: Duration = heard.map(|item| item.duration).sum();
-        let ahead = laid.saturating_sub(self.read_of_item());
-        let unread: u64 = items.clone().map(|item| item.part.stored).sum();
+        let ahead = laid.saturating_sub(read);
+        let stored: u64 = items.clone().map(|item| item.part.stored).sum();
+        let unread = stored.saturating_sub(position);
+        let first = items.clone().next().is_none();
         let unfinished = items.filter(|item| !item.part.is_whole() && !item.leads_in);
-        let first = self.line.items.is_empty();
         first
             || ahead < self.policy.look_ahead
                 && unread < self.policy.look_ahead_bytes
@@ -301,6 +306,23 @@ impl HlsPlan {
             false => item.start,
         });
         begin + self.read_of_item()
+    }
+
+    /// Where the reader stands in the item that is being read.
+    fn position_in_item(&self) -> u64 {
+        let item = self.line.items.get(self.line.reader);
+        let reads = |item: &&Item| item.part.resource == self.demand.resource;
+        item.filter(reads).map_or(0, |_| self.demand.position)
+    }
+
+    /// Whether the reader may have read all of its item. It says so only where it waits for more of the same run; for another run
+    /// it waits without a word.
+    fn may_be_at_end(&self) -> bool {
+        let item = self.line.items.get(self.line.reader);
+        item.is_some_and(|item| {
+            let is_near = item.part.stored < self.demand.position.saturating_add(DEMAND_STEP);
+            item.part.resource == self.demand.resource && item.part.is_whole() && is_near
+        })
     }
 
     /// How much of the item that is being read is read, more or less.

@@ -4,57 +4,26 @@
 
 #[path = "support/cache.rs"]
 mod cache;
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/network.rs"]
 mod network;
 
-use std::fmt::{Debug, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use kithara::assets::{AssetStoreBuilder, Revalidate};
 use kithara::file::Amount;
 use kithara::net::{Headers, NetOptions, Origin};
 use kithara::{Resource, ResourceConfig};
 use kithara_tests::server::{FaultServer, Script};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
 use cache::*;
+use log::Log;
 use network::*;
 
 const CANARY: &str = "c4n4ry";
 /// `c4n4ry:c4n4ry`, as a header has it.
 const CREDENTIALS: &str = "YzRuNHJ5OmM0bjRyeQ";
-
-/// Everything at every level of our own targets.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Visit for Log {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("kithara")
-    }
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut self.clone());
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        writeln!(self.0.lock().unwrap(), "{}", event.metadata().target()).unwrap();
-        event.record(&mut self.clone());
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 fn contains(bytes: &[u8], needle: &str) -> bool {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
@@ -80,9 +49,8 @@ fn assert_clean(dir: &Path, what: &str) {
 
 #[test]
 fn no_url_token_password_or_header_is_in_the_cache_or_in_a_log() {
-    let log = Log::default();
     // Of the process: the work is done by threads of the library.
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let log = Log::begin();
     let (bytes, expected) = long(10);
     let server = FaultServer::start();
     let answer = || {
@@ -157,7 +125,7 @@ fn no_url_token_password_or_header_is_in_the_cache_or_in_a_log() {
 
     // The namespace is the caller's own word for a user; it is in the options he printed.
     let told = told.replace(&format!("namespace: \"{CANARY}\""), "");
-    let log = log.0.lock().unwrap().clone();
+    let log = log.text();
     for (what, text) in [
         ("events", &events),
         ("told", &told),

@@ -1,54 +1,24 @@
 //! What all crates log while HLS titles play and fail, at every level: no key, no token, no password. Alone in its process, because
 //! threads of the library log too, and a subscriber for all of them can be set once.
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/network.rs"]
 mod network;
 #[path = "support/hls.rs"]
 mod streams;
 
-use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::fmt::Write;
 
 use kithara_tests::fixtures::hls;
 use kithara_tests::server::Script;
+use log::Log;
 use network::*;
 use streams::*;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
 const CANARY: &str = "c4n4ry-83";
 /// Of the fixtures' keys.
 const KEY: &str = "kithara-key";
-
-/// Everything of our own targets.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Visit for Log {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut log = self.0.lock().expect("no panic");
-        writeln!(log, "{field}={value:?}").expect("room");
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("kithara")
-    }
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut self.clone());
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut self.clone());
-    }
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// Everything that a playlist names, with a token.
 fn with_tokens(text: &str) -> String {
@@ -68,8 +38,7 @@ fn with_tokens(text: &str) -> String {
 
 #[test]
 fn no_key_and_no_token_is_logged_at_any_level() {
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).expect("the only one");
+    let log = Log::begin();
     let page = format!("<html>{CANARY}</html>");
     let faults = [
         None,
@@ -113,7 +82,7 @@ fn no_key_and_no_token_is_logged_at_any_level() {
             }
         }
     }
-    let log = log.0.lock().expect("no panic").clone();
+    let log = log.text();
     for text in [&log, &told] {
         for secret in [CANARY, KEY] {
             let at = text.find(secret).map(|at| {

@@ -131,7 +131,7 @@ pub struct Request {
     pub attempts: Attempts,
     /// What the resource it is for has been redirected.
     pub redirects: Redirects,
-    /// What that open knows of the user and password in the caller's own URL.
+    /// What the open it belongs to knows of the user and password in the caller's own URL.
     pub access: Access,
     pub(crate) credentials: Option<Credentials>,
     /// No connection of before this moment is to be used: one of them fell silent.
